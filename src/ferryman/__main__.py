@@ -1,0 +1,5 @@
+"""``python -m ferryman`` is ``ferry``."""
+
+from ferryman.cli.main import run
+
+run()

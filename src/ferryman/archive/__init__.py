@@ -1,0 +1,1 @@
+"""Images as files: tar, compression, and the docker and OCI forms of an archive."""

@@ -1,0 +1,241 @@
+"""Taking blobs in: read once, hashed while they are written, verified before they get their name.
+
+A hash runs in a thread of its own (hashlib gives the interpreter's lock back), so one blob keeps
+two cores busy: one hashes what the other reads and writes.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import NamedTuple
+
+from ferryman.archive import compression
+from ferryman.archive.stream import CHUNK, Bounded, Counted, Limited, RewoundStream, Stream
+from ferryman.errors import InvalidArchive, StoreError
+from ferryman.image import digest as digests
+from ferryman.image.digest import Digest, Hash
+from ferryman.store.durable import write_all
+from ferryman.store.layout import Store
+from ferryman.store.lease import Lease
+
+Advance = Callable[[int], None]
+"""Called with every number of bytes read; it may raise to stop the work."""
+
+_BUFFERS = 4
+
+
+class Taken(NamedTuple):
+    """A blob that lies, synced, in the folder of a lease, under a path until it is adopted."""
+
+    path: str
+    digest: Digest
+    size: int
+    compression: str = "none"
+    diff_id: Digest | None = None
+    uncompressed_size: int = 0
+
+
+def nothing(_: int) -> None:
+    """Take no notice of progress."""
+
+
+def take(
+    stream: Stream,
+    size: int | None,
+    lease: Lease,
+    what: str,
+    *,
+    algorithm: str = "sha256",
+    advance: Advance = nothing,
+    watch: Callable[[memoryview], None] | None = None,
+) -> Taken:
+    """Write `size` bytes of a stream (all, when None) to a new file of the lease.
+
+    `watch` sees each piece as it goes by.  Raises InvalidArchive, with `what` as the subject, when
+    the stream ends early, and StoreError when the store has no room.
+    """
+    if size is not None:
+        check_room(lease.store, size, what)
+    path = lease.path()
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            running, done = _pump(stream, size, fd, algorithm, advance, watch)
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+    except OSError as e:
+        raise _cannot_write(lease.store, what, e) from None
+    if size is not None and done < size:
+        raise InvalidArchive(f"{what} is truncated: {done} of {size} bytes are there")
+    return Taken(path, digests.finished(running, algorithm), done)
+
+
+def take_layer(
+    stream: Stream,
+    size: int,
+    lease: Lease,
+    what: str,
+    *,
+    algorithm: str = "sha256",
+    advance: Advance = nothing,
+) -> Taken:
+    """Write a layer to the lease, as it is, and find out its diff ID on the way.
+
+    A layer that is compressed in a way for which there is no media type is written uncompressed.
+    Raises InvalidArchive, StoreError.
+    """
+    head = stream.read(min(size, compression.HEAD))
+    form = compression.recognise(head)
+    whole = RewoundStream(head, stream)
+    if form == "none":
+        # Diff IDs are sha256 in practice, whatever the blob itself goes by.
+        other = digests.hasher() if algorithm != "sha256" else None
+        watch = other.update if other else None
+        taken = take(whole, size, lease, what, algorithm=algorithm, advance=advance, watch=watch)
+        diff_id = digests.finished(other) if other else taken.digest
+        return taken._replace(diff_id=diff_id, uncompressed_size=taken.size)
+    room = free_space(lease.store)
+    if form not in ("gzip", "zstd"):
+        check_room(lease.store, size, what)
+        plain = compression.decompressed(Counted(Limited(whole, size), advance), form, what)
+        taken = take(Bounded(plain, room, what), None, lease, what)
+        return taken._replace(diff_id=taken.digest, uncompressed_size=taken.size)
+    # The compressed bytes go to the disk as the decompressor asks for them; what it makes of them
+    # is only hashed.
+    with _Tee(whole, size, lease, what, algorithm, advance) as tee:
+        plain = Bounded(compression.decompressed(tee, form, what), room, what)
+        running, uncompressed = _pump(plain, None, None, "sha256", nothing, None)
+        taken = tee.finish()
+    return taken._replace(
+        compression=form,
+        diff_id=digests.finished(running),
+        uncompressed_size=uncompressed,
+    )
+
+
+def hash_only(stream: Stream, size: int, algorithm: str, advance: Advance = nothing) -> Digest:
+    """Return the digest of `size` bytes of a stream, which are kept nowhere."""
+    running, _ = _pump(stream, size, None, algorithm, advance, None)
+    return digests.finished(running, algorithm)
+
+
+def free_space(store: Store) -> int:
+    """Return the bytes that the store's filesystem still has room for."""
+    room = os.statvfs(store.tmp)
+    return room.f_bavail * room.f_frsize
+
+
+def check_room(store: Store, size: int, what: str) -> None:
+    """Raise StoreError when something is larger than what the store has room for."""
+    if size > (room := free_space(store)):
+        raise StoreError(
+            f"no room for {what} in the store {store.root}: it says it has {size} bytes, "
+            f"{room} are free"
+        )
+
+
+def _cannot_write(store: Store, what: str, error: OSError) -> StoreError:
+    return StoreError(f"cannot write {what} to the store {store.root}: {error.strerror}")
+
+
+def _pump(
+    stream: Stream,
+    size: int | None,
+    fd: int | None,
+    algorithm: str,
+    advance: Advance,
+    watch: Callable[[memoryview], None] | None,
+) -> tuple[Hash, int]:
+    """Read to the end (or `size`), hash, write if there is where to; return hash and length."""
+    running = digests.hasher(algorithm)
+    if size is not None and size <= CHUNK:
+        content = stream.read(size)
+        running.update(content)
+        if fd is not None:
+            write_all(fd, content)
+        if watch:
+            watch(memoryview(content))
+        advance(len(content))
+        return running, len(content)
+    free: SimpleQueue[bytearray] = SimpleQueue()
+    full: SimpleQueue[tuple[bytearray, int] | None] = SimpleQueue()
+    for _ in range(_BUFFERS):
+        free.put(bytearray(CHUNK))
+
+    def hash_all() -> None:
+        while item := full.get():
+            running.update(memoryview(item[0])[: item[1]])
+            free.put(item[0])
+
+    hashing = threading.Thread(target=hash_all, name="hash", daemon=True)
+    hashing.start()
+    done = 0
+    try:
+        while size is None or done < size:
+            buffer = free.get()
+            view = memoryview(buffer)
+            if size is not None and size - done < CHUNK:
+                view = view[: size - done]
+            n = stream.readinto(view)
+            if not n:
+                break
+            full.put((buffer, n))
+            if fd is not None:
+                write_all(fd, view[:n])
+            if watch:
+                watch(view[:n])
+            done += n
+            advance(n)
+    finally:
+        full.put(None)
+        hashing.join()
+    return running, done
+
+
+class _Tee(Stream):
+    """A stream that writes and hashes all that is read from it."""
+
+    def __init__(
+        self, stream: Stream, size: int, lease: Lease, what: str, algorithm: str, advance: Advance
+    ) -> None:
+        super().__init__()
+        check_room(lease.store, size, what)
+        self._stream = stream
+        self._size = size
+        self._lease = lease
+        self._what = what
+        self._algorithm = algorithm
+        self._advance = advance
+        self._hash = digests.hasher(algorithm)
+        self._path = lease.path()
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+
+    def __enter__(self) -> "_Tee":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+    def readinto(self, view: memoryview) -> int:
+        n = self._stream.readinto(view[: max(0, self._size - self._at)])
+        self._at += n
+        self._hash.update(view[:n])
+        try:
+            write_all(self._fd, view[:n])
+        except OSError as e:
+            raise _cannot_write(self._lease.store, self._what, e) from None
+        self._advance(n)
+        return n
+
+    def finish(self) -> Taken:
+        """Take in what the decompressor did not ask for, and return the blob."""
+        while self.read(CHUNK):
+            continue
+        if self._at < self._size:
+            raise InvalidArchive(
+                f"{self._what} is truncated: {self._at} of {self._size} bytes are there"
+            )
+        os.fdatasync(self._fd)
+        return Taken(self._path, digests.finished(self._hash, self._algorithm), self._at)

@@ -1,0 +1,262 @@
+"""Writing an archive: the docker form of version 25 and later, and the OCI layout, in a tar.
+
+Everything is known before the first byte goes out, so nothing is staged: headers from memory,
+blobs by the kernel from the store's files.  The same images give the same bytes.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from ferryman.archive import docker, oci, tar
+from ferryman.archive.intake import Advance
+from ferryman.errors import StoreError
+from ferryman.image.decode import encode
+from ferryman.image.digest import Digest
+from ferryman.image.manifest import IMAGE_NAME, OCI_INDEX, REF_NAME, Descriptor, Index
+from ferryman.image.reference import Reference
+from ferryman.store import blobs
+from ferryman.store.durable import write_all
+from ferryman.store.layout import Store
+
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_COPY = 8 << 20
+
+
+class Saved(NamedTuple):
+    """One image to be written, under these names (none: by its digest alone)."""
+
+    target: Descriptor
+    names: tuple[Reference, ...]
+    blobs: tuple[Descriptor, ...]
+    """All that the target leads to, itself included."""
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    """Config and layers for the platform that `docker load` is to see."""
+
+
+class Part(NamedTuple):
+    """A piece of the archive: bytes, or a blob of the store with its size."""
+
+    content: bytes
+    blob: Digest | None = None
+    size: int = 0
+    """The bytes of the blob; the padding behind it is part of what is written."""
+
+
+def parts(images: Sequence[Saved], form: str) -> Iterator[Part]:
+    """Yield the whole archive, in order; `form` is "docker" or "oci"."""
+    # The small documents come first: a reader of a stream then knows what is to come.
+    yield from _file(oci.LAYOUT, _LAYOUT)
+    yield from _file(oci.INDEX, encode(_index(images, form)))
+    if form == "docker":
+        yield from _file(docker.MANIFEST, encode(_manifest(images)))
+        if repositories := _repositories(images):
+            yield from _file("repositories", encode(repositories))
+    needed = {blob.id: blob for image in images for blob in image.blobs}
+    yield Part(tar.folder_header("blobs/"))
+    folder = ""
+    for digest in sorted(needed):
+        if digest.algorithm != folder:
+            folder = digest.algorithm
+            yield Part(tar.folder_header(f"blobs/{folder}/"))
+        size = needed[digest].size
+        yield Part(_blob_header(digest, size), digest, size)
+    yield Part(tar.END)
+
+
+def length(images: Sequence[Saved], form: str) -> int:
+    """Return the size of the archive in bytes."""
+    return sum(len(part.content) + tar.padded(part.size) for part in parts(images, form))
+
+
+def _file(name: str, content: bytes) -> Iterator[Part]:
+    yield Part(tar.file_header(name, len(content)) + content + bytes(-len(content) % tar.BLOCK))
+
+
+def _blob_header(digest: Digest, size: int) -> bytes:
+    name = oci.part_name(digest)
+    if len(name) > 100:
+        # sha512's names do not fit in a ustar field.
+        return tar.long_name(name) + tar.file_header(name[:100], size)
+    return tar.file_header(name, size)
+
+
+def _index(images: Sequence[Saved], form: str) -> Index:
+    descriptors: list[Descriptor] = []
+    for image in images:
+        if not image.names:
+            descriptors.append(image.target)
+        for name in image.names:
+            annotations = dict(image.target.annotations or {})
+            annotations[IMAGE_NAME] = name.canonical
+            # docker writes the tag alone here; podman and skopeo look for the whole name.
+            annotations[REF_NAME] = (name.tag or "") if form == "docker" else name.canonical
+            descriptors.append(msgspec.structs.replace(image.target, annotations=annotations))
+    return Index(schema_version=2, media_type=OCI_INDEX, manifests=descriptors)
+
+
+def _manifest(images: Sequence[Saved]) -> list[docker.Entry]:
+    return [
+        docker.Entry(
+            config=oci.part_name(image.config.id),
+            repo_tags=[name.familiar for name in image.names if name.tag] or None,
+            layers=[oci.part_name(layer.id) for layer in image.layers],
+        )
+        for image in images
+    ]
+
+
+def _repositories(images: Sequence[Saved]) -> dict[str, dict[str, str]]:
+    """Return what docker before 1.10 read; writers keep it up, with the top layer for an ID."""
+    repositories: dict[str, dict[str, str]] = {}
+    for image in images:
+        top = image.layers[-1] if image.layers else image.config
+        for name in image.names:
+            if name.tag:
+                repositories.setdefault(name.familiar_name, {})[name.tag] = top.id.encoded
+    return repositories
+
+
+class Sink(Protocol):
+    """Where an archive goes."""
+
+    def write(self, content: bytes) -> None:
+        """Take some bytes."""
+
+    def copy(self, fd: int, size: int, advance: Advance) -> None:
+        """Take `size` bytes of a file, from its beginning."""
+
+
+class FileSink:
+    """A regular file: the kernel copies, or shares the blocks where the filesystem can."""
+
+    def __init__(self, fd: int) -> None:
+        """Write from where the descriptor stands."""
+        self._fd = fd
+        self._copy: Callable[[int, int], int] = self._copy_range
+
+    def write(self, content: bytes) -> None:
+        """Take some bytes."""
+        write_all(self._fd, content)
+
+    def copy(self, fd: int, size: int, advance: Advance) -> None:
+        """Take `size` bytes of a file, from its beginning."""
+        done = 0
+        while done < size:
+            try:
+                n = self._copy(fd, min(_COPY, size - done))
+            except OSError as e:
+                if self._copy == self._copy_range and e.errno in _NOT_SUPPORTED:
+                    self._copy = self._read_and_write
+                    continue
+                raise
+            if not n:
+                raise StoreError("a blob has become shorter while it was read")
+            done += n
+            advance(n)
+
+    def _copy_range(self, fd: int, size: int) -> int:
+        return os.copy_file_range(fd, self._fd, size)
+
+    def _read_and_write(self, fd: int, size: int) -> int:
+        content = os.read(fd, min(size, 1 << 20))
+        write_all(self._fd, content)
+        return len(content)
+
+
+# Two filesystems of unlike kinds, an output opened to append, an old kernel.
+_NOT_SUPPORTED = frozenset(
+    (errno.EXDEV, errno.EINVAL, errno.EBADF, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
+)
+
+
+class PipeSink:
+    """A pipe or socket: the kernel passes the pages on."""
+
+    def __init__(self, fd: int) -> None:
+        """Write to the descriptor."""
+        self._fd = fd
+
+    def write(self, content: bytes) -> None:
+        """Take some bytes."""
+        write_all(self._fd, content)
+
+    def copy(self, fd: int, size: int, advance: Advance) -> None:
+        """Take `size` bytes of a file, from its beginning."""
+        at = 0
+        while at < size:
+            n = os.sendfile(self._fd, fd, at, min(_COPY, size - at))
+            if not n:
+                raise StoreError("a blob has become shorter while it was read")
+            at += n
+            advance(n)
+
+
+class CompressedSink:
+    """A compressor in front of a file or pipe."""
+
+    def __init__(self, compressor: "Compressor") -> None:
+        """Compress everything with `compressor`, which writes on."""
+        self._compressor = compressor
+
+    def write(self, content: bytes) -> None:
+        """Take some bytes."""
+        self._compressor.write(content)
+
+    def copy(self, fd: int, size: int, advance: Advance) -> None:
+        """Take `size` bytes of a file, from its beginning."""
+        view = memoryview(bytearray(1 << 20))
+        done = 0
+        while done < size:
+            n = os.readv(fd, [view[: min(len(view), size - done)]])
+            if not n:
+                raise StoreError("a blob has become shorter while it was read")
+            self._compressor.write(view[:n])
+            done += n
+            advance(n)
+
+
+class Compressor(Protocol):
+    """What compresses and passes on; to be closed at the end."""
+
+    def write(self, content: bytes | memoryview, /) -> object:
+        """Take some bytes."""
+
+
+def write(
+    store: Store,
+    images: Sequence[Saved],
+    form: str,
+    sink: Sink,
+    advance: Callable[[Digest, int], None],
+) -> None:
+    """Write the archive; `advance` hears of each piece of each blob.
+
+    Raises StoreError when a blob is missing or has another size than its descriptor says, OSError
+    when the sink cannot take more.
+    """
+    pending = b""
+    for part in parts(images, form):
+        # Small pieces are gathered, so that a pipe or disk sees few writes.
+        pending += part.content
+        if part.blob is None:
+            continue
+        fd = blobs.open_blob(store, part.blob)
+        try:
+            if (here := os.fstat(fd).st_size) != part.size:
+                raise StoreError(
+                    f"blob {part.blob} of the store {store.root} has {here} bytes instead of "
+                    f"{part.size}: run `ferry system check --repair`"
+                )
+            sink.write(pending)
+            digest = part.blob
+            sink.copy(fd, part.size, partial(advance, digest))
+        finally:
+            os.close(fd)
+        pending = bytes(-part.size % tar.BLOCK)
+    sink.write(pending)

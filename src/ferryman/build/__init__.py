@@ -1,0 +1,1 @@
+"""The Dockerfile language, as far as images are changed by it."""

@@ -1,0 +1,105 @@
+"""The command ``ferry``: finds the subcommand's module, and turns errors into one line."""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from ferryman import __version__
+from ferryman.cli.lazy import LazyGroup
+from ferryman.errors import FerryError
+
+_COMMANDS = {
+    "completion": "completion",
+    "history": "history",
+    "image": "image",
+    "images": "images",
+    "import": "import_",
+    "inspect": "inspect",
+    "load": "load",
+    "rmi": "remove",
+    "save": "save",
+    "system": "system",
+    "tag": "tag",
+    "version": "version",
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    modules=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--root",
+    metavar="DIR",
+    help="The store to work on (default: $FERRY_ROOT, else /var/lib/ferry as root, "
+    "$XDG_DATA_HOME/ferry otherwise).",
+)
+@click.version_option(__version__, "-v", "--version", message="ferry version %(version)s")
+@click.pass_context
+def cli(context: click.Context, root: str | None) -> None:
+    """Save, move and run container images without a daemon."""
+    context.obj = root
+
+
+def run() -> NoReturn:
+    """Run the command line and exit with docker's exit codes."""
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        result: Any = cli.main(arguments, prog_name="ferry", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except FerryError as e:
+        return _fail(f"Error: {_one_line(e)}", e.exit_code)
+    except click.exceptions.NoSuchOption as e:
+        return _usage(f"unknown flag: {e.option_name}", e, 125)
+    except click.exceptions.NoArgsIsHelpError as e:
+        click.echo(e.format_message())
+        return 0
+    except click.UsageError as e:
+        # docker exits with 125 where an option itself is wrong, with 1 where an argument is.
+        wrong_option = isinstance(e, click.BadParameter) and isinstance(e.param, click.Option)
+        return _usage(e.format_message(), e, 125 if wrong_option else 1)
+    except click.ClickException as e:
+        return _fail(f"Error: {e.format_message()}", 1)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("", 130)
+    except BrokenPipeError:
+        # Nobody reads the output any more; there is nobody to tell either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except OSError as e:
+        place = f"{e.filename}: " if e.filename else ""
+        return _fail(f"Error: {place}{e.strerror or e}", 1)
+
+
+def _usage(message: str, error: click.UsageError, code: int) -> int:
+    command = error.ctx.command_path if error.ctx else "ferry"
+    usage = error.ctx.get_usage().replace("Usage: ", "Usage:  ", 1) if error.ctx else ""
+    return _fail(
+        f"ferry: {message}\n\n{usage}\n\nRun '{command} --help' for more information", code
+    )
+
+
+def _fail(message: str, code: int) -> int:
+    if message:
+        click.echo(message, err=True)
+    return code
+
+
+def _one_line(error: Exception) -> str:
+    """Write a message so that nothing in it (a name from an archive) reaches the terminal raw."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(error))
+
+
+def _terminated(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + signum)

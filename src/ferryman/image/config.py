@@ -1,0 +1,97 @@
+"""The image config: what a container starts with, and the layers it stands on (config.md)."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ferryman.errors import InvalidImage
+from ferryman.image import digest
+from ferryman.image.decode import decode
+from ferryman.image.digest import Digest
+from ferryman.image.platform import Platform
+
+
+class RootFS(msgspec.Struct, frozen=True):
+    """The diff IDs of the layers, lowest first."""
+
+    type: str = ""
+    diff_ids: list[str] | None = None
+
+
+class History(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One step of how the image was made; `empty_layer` is a step that left no layer."""
+
+    created: str | None = None
+    created_by: str | None = None
+    author: str | None = None
+    comment: str | None = None
+    empty_layer: bool = False
+
+
+class Execution(msgspec.Struct, frozen=True, rename="pascal"):
+    """The part of the config that ferryman itself reads of how a container is run."""
+
+    labels: dict[str, str] | None = None
+
+
+class Config(msgspec.Struct, frozen=True):
+    """The fields of an image config that ferryman reads; its bytes hold the others."""
+
+    architecture: str = ""
+    os: str = ""
+    variant: str | None = None
+    rootfs: RootFS = RootFS()
+    history: list[History] | None = None
+    created: str | None = None
+    author: str | None = None
+    config: Execution | None = None
+
+    @property
+    def diff_ids(self) -> list[Digest]:
+        """The digests of the uncompressed layers, lowest first; raises InvalidImage."""
+        return [digest.parse(diff_id) for diff_id in self.rootfs.diff_ids or []]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The image's labels."""
+        return (self.config and self.config.labels) or {}
+
+    @property
+    def platform(self) -> Platform:
+        """What the image runs on."""
+        return Platform(self.architecture, self.os, self.variant)
+
+
+def parse(content: bytes, what: str) -> Config:
+    """Return the bytes of a config as a value.
+
+    Raises InvalidImage, with `what` as its subject, when they are no config or name impossible
+    diff IDs.
+    """
+    config = decode(content, Config, what)
+    if config.rootfs.type not in ("", "layers"):
+        raise InvalidImage(f"{what} has the unknown rootfs type {config.rootfs.type[:40]!r}")
+    try:
+        _ = config.diff_ids
+    except InvalidImage as e:
+        raise InvalidImage(f"{what}: {e}") from None
+    return config
+
+
+def as_mapping(content: bytes, what: str) -> dict[str, Any]:
+    """Return the whole config as plain JSON values, unknown fields included."""
+    return decode(content, dict[str, Any], what)
+
+
+def chain_ids(diff_ids: Sequence[Digest]) -> list[Digest]:
+    """Return the chain ID of each layer on top of those below it (config.md, "Layer ChainID")."""
+    chain: list[Digest] = []
+    for diff_id in diff_ids:
+        if not chain:
+            chain.append(diff_id)
+        else:
+            joined = f"{chain[-1]} {diff_id}".encode()
+            chain.append(Digest("sha256:" + hashlib.sha256(joined).hexdigest()))
+    return chain

@@ -1,0 +1,160 @@
+"""Import: a filesystem's tar becomes an image of one layer."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from ferryman.archive import compression, intake, read, tar
+from ferryman.archive.stream import (
+    Bounded,
+    Counted,
+    FileStream,
+    PipeStream,
+    RewoundStream,
+    Stream,
+)
+from ferryman.build.change import apply_changes
+from ferryman.errors import InvalidArchive, StoreError
+from ferryman.image import manifest as manifests
+from ferryman.image import platform as platforms
+from ferryman.image.decode import encode
+from ferryman.image.digest import Digest
+from ferryman.image.manifest import Descriptor, Manifest
+from ferryman.image.platform import Platform
+from ferryman.image.reference import Reference
+from ferryman.operations import download
+from ferryman.operations.progress import Progress, counter, silent
+from ferryman.store import blobs
+from ferryman.store.collect import working
+from ferryman.store.index import named, nameless, update
+from ferryman.store.layout import Store
+from ferryman.store.lease import Lease
+
+# A root filesystem has some 100,000 files; a tar of ten million headers is 5 GB of them alone.
+_MAX_MEMBERS = 10_000_000
+
+
+class Source(NamedTuple):
+    """A tar to be imported: its bytes, its length (0 when not known), and what it is called."""
+
+    stream: Stream
+    size: int
+    what: str
+
+
+@contextmanager
+def opened(source: str) -> Iterator[Source]:
+    """Open a file, an HTTP(S) URL or, for ``-``, standard input; raises InvalidArchive."""
+    if source.startswith(("http://", "https://")):
+        with download.opened(source) as (stream, size):
+            yield Source(stream, size, source)
+        return
+    with read.opened(source, 0 if source == "-" else None) as fd:
+        what = source
+        status = os.fstat(fd)
+        if stat.S_ISREG(status.st_mode):
+            start = os.lseek(fd, 0, os.SEEK_CUR)
+            size = status.st_size - start
+            yield Source(FileStream(fd, start, size, what), size, what)
+        elif stat.S_ISDIR(status.st_mode):
+            raise InvalidArchive(f"{what} is a folder: give a tar of it, as in tar -C {what} -c .")
+        else:
+            yield Source(PipeStream(fd, what), 0, what)
+
+
+def import_(
+    store: Store,
+    source: Source,
+    *,
+    name: Reference | None = None,
+    changes: Sequence[str] = (),
+    config: Mapping[str, Any] | None = None,
+    message: str | None = None,
+    platform: Platform | None = None,
+    progress: Progress = silent,
+) -> Digest:
+    """Make an image of a tar, plain or compressed, and return its ID.
+
+    `changes` are instructions as
+    ``docker import --change`` takes them, made to `config` (the settings to begin with).  Raises
+    InvalidArchive, StoreError, ChangeError; then the store is as it was.
+    """
+    container = apply_changes(config or {}, changes)
+    platform = platform or platforms.host()
+    with working(store) as lease:
+        layer = _layer(source, lease, progress)
+        lease.protect([layer.digest])
+        created = _now()
+        document = _config(container, layer.digest, created, message, source.what, platform)
+        try:
+            if blobs.size(store, layer.digest) != layer.size:
+                blobs.adopt(lease, layer.path, layer.digest)
+            content = encode(document)
+            image_id = blobs.put(lease, content)
+            manifest = encode(
+                Manifest(
+                    schema_version=2,
+                    media_type=manifests.OCI_MANIFEST,
+                    config=Descriptor(manifests.OCI_CONFIG, image_id, len(content)),
+                    layers=[Descriptor(manifests.OCI_LAYER, layer.digest, layer.size)],
+                )
+            )
+            target = Descriptor(manifests.OCI_MANIFEST, blobs.put(lease, manifest), len(manifest))
+            blobs.sync(store)
+        except OSError as e:
+            raise StoreError(f"cannot write to the store {store.root}: {e.strerror}") from None
+        update(store, lambda old: named(old, name, target) if name else nameless(old, target))
+    return image_id
+
+
+def _layer(source: Source, lease: Lease, progress: Progress) -> intake.Taken:
+    stream, size, what = source
+    count = counter(progress, what, "Importing", size)
+    head = stream.read(compression.HEAD)
+    form = compression.recognise(head)
+    whole: Stream = RewoundStream(head, stream)
+    check = tar.Check(what, _MAX_MEMBERS)
+    if form != "none":
+        whole = Bounded(
+            compression.decompressed(Counted(whole, count), form, what),
+            intake.free_space(lease.store),
+            what,
+        )
+        count = intake.nothing
+    taken = intake.take(whole, None, lease, what, advance=count, watch=check.see)
+    check.finish()
+    return taken
+
+
+def _config(
+    container: Mapping[str, Any],
+    diff_id: Digest,
+    created: str,
+    message: str | None,
+    what: str,
+    platform: Platform,
+) -> dict[str, Any]:
+    """Return the config as docker's import writes it (config.md)."""
+    comment = message if message is not None else f"Imported from {what}"
+    document: dict[str, Any] = {"architecture": platform.architecture}
+    if platform.variant and platform.architecture not in ("amd64", "arm64"):
+        document["variant"] = platform.variant
+    return document | {
+        "comment": comment,
+        "config": dict(container),
+        "created": created,
+        "history": [{"created": created, "comment": comment}],
+        "os": platform.os or "linux",
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+    }
+
+
+def _now() -> str:
+    """Return the time of creation: now, or what SOURCE_DATE_EPOCH says."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if epoch.isdigit():
+        return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

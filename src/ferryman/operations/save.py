@@ -1,0 +1,146 @@
+"""Save: images out of the store into an archive, nothing staged, every byte written once."""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from ferryman import parallel
+from ferryman.archive import compression, write
+from ferryman.archive.write import CompressedSink, FileSink, PipeSink, Saved, Sink
+from ferryman.errors import ImageNotFound, InvalidReference, StoreError
+from ferryman.image import reference
+from ferryman.image.digest import Digest
+from ferryman.image.manifest import Descriptor
+from ferryman.image.platform import Platform
+from ferryman.image.reference import Reference
+from ferryman.operations.output import OutputError
+from ferryman.operations.progress import Progress, silent
+from ferryman.store import blobs
+from ferryman.store.images import Image, of_target, referenced, resolve
+from ferryman.store.index import entries
+from ferryman.store.layout import Store
+from ferryman.store.lease import hold_if_writable, reading
+
+
+@contextmanager
+def chosen(
+    store: Store, names: Sequence[str], platform: Platform | None = None
+) -> Iterator[list[Saved]]:
+    """Look up what is to be saved, and keep it from being removed while the block runs.
+
+    A repository without a tag stands for all its tags; an ID or a digest for an image without a
+    name.  Raises ImageNotFound, InvalidReference, StoreError.
+    """
+    with hold_if_writable(store) as lease:
+        with reading(store):
+            images = _look_up(store, names, platform)
+            if lease:
+                lease.protect(blob.id for image in images for blob in image.blobs)
+        for image in images:
+            _check(store, image)
+        yield images
+
+
+def save(
+    store: Store,
+    images: Sequence[Saved],
+    fd: int,
+    *,
+    form: str = "docker",
+    compress: str = "none",
+    progress: Progress = silent,
+) -> None:
+    """Write an archive of the images to a file or pipe, from where `fd` stands.
+
+    `form` is "docker" (as docker 25 and later write it) or "oci"; `compress` is "none", "gzip" or
+    "zstd", with a level as in "zstd:19".  Raises StoreError, OutputError, UsageError.
+    """
+    algorithm, level = compression.parse_choice(compress)
+    sizes = {blob.id: blob.size for image in images for blob in image.blobs}
+    done = dict.fromkeys(sizes, 0)
+
+    def advance(digest: Digest, n: int) -> None:
+        done[digest] += n
+        progress(digest.short, "Saving", done[digest], sizes[digest])
+
+    try:
+        with ExitStack() as stack:
+            sink: Sink
+            if algorithm != "none":
+                compressor = compression.compressor(fd, algorithm, level, parallel.cores())
+                stack.callback(compressor.close)
+                sink = CompressedSink(compressor)
+            elif stat.S_ISREG(os.fstat(fd).st_mode):
+                sink = FileSink(fd)
+            else:
+                sink = PipeSink(fd)
+            write.write(store, images, form, sink, advance)
+    except BrokenPipeError:
+        raise OutputError("failed to save image: nobody reads the output any more") from None
+    except OSError as e:
+        raise OutputError(f"failed to save image: cannot write the output: {e.strerror}") from None
+
+
+def _look_up(store: Store, names: Sequence[str], platform: Platform | None) -> list[Saved]:
+    found: dict[Digest, tuple[Image, list[Reference]]] = {}
+    for text in names:
+        for image, name in _meant(store, text, platform):
+            target = image.manifest_descriptor if platform else image.target
+            _, with_names = found.setdefault(target.id, (image, []))
+            if name and name not in with_names:
+                with_names.append(name)
+    return [_saved(store, image, tuple(names), platform) for image, names in found.values()]
+
+
+def _meant(
+    store: Store, text: str, platform: Platform | None
+) -> Iterator[tuple[Image, Reference | None]]:
+    if (repository := _repository(text)) is not None:
+        tags = [e for e in entries(store) if e.name and e.name.name == repository.name]
+        if tags:
+            for entry in tags:
+                yield _for_platform(store, entry.target, text, platform), entry.name
+            return
+    image, name = resolve(store, text)
+    if "@" in text:
+        name = None
+    if platform:
+        image = _for_platform(store, image.target, text, platform)
+    yield image, name
+
+
+def _for_platform(store: Store, target: Descriptor, text: str, platform: Platform | None) -> Image:
+    try:
+        return of_target(store, target, platform=platform)
+    except ImageNotFound:
+        raise ImageNotFound(
+            f"{text}: no suitable export target found for platform {platform}"
+        ) from None
+
+
+def _repository(text: str) -> Reference | None:
+    """Return the name when it is a repository's, without a tag or digest."""
+    try:
+        name = reference.parse(text)
+    except InvalidReference:
+        return None
+    return None if name.tag or name.digest else name
+
+
+def _saved(
+    store: Store, image: Image, names: tuple[Reference, ...], platform: Platform | None
+) -> Saved:
+    target = image.manifest_descriptor if platform else image.target
+    needed = {blob.digest: blob for blob in referenced(store, target)}
+    return Saved(target, names, tuple(needed.values()), image.manifest.config, tuple(image.layers))
+
+
+def _check(store: Store, image: Saved) -> None:
+    """Find out that something is missing before the first byte goes out."""
+    for blob in image.blobs:
+        if blobs.size(store, blob.id) != blob.size:
+            raise StoreError(
+                f"blob {blob.digest} of the store {store.root} is missing or damaged: "
+                "run `ferry system check --repair`"
+            )

@@ -1,0 +1,47 @@
+"""Writing so that a crash leaves the old state or the new one: aside, fsync, rename, fsync."""
+
+import os
+
+
+def replace(path: str, content: bytes, *, aside: str, mode: int = 0o644) -> None:
+    """Make the content the file's, all at once.
+
+    `aside` is a name on the same filesystem that the caller alone uses; one left by a crash is
+    overwritten.
+    """
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        write_all(fd, content)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(aside, path)
+    sync_folder(os.path.dirname(path))
+
+
+def write_all(fd: int, content: bytes | bytearray | memoryview) -> None:
+    """Write all of the content, however many calls that takes."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def sync_folder(path: str) -> None:
+    """Make the names in a folder durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def remove(path: str) -> None:
+    """Remove a file or a whole folder, if it is there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        import shutil  # slow to import, and hardly ever needed
+
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,229 @@
+"""What a name, an ID or a digest stands for: images, read from the index and the blobs."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from ferryman.errors import ImageNotFound, InvalidImage, InvalidReference, StoreError
+from ferryman.image import config as configs
+from ferryman.image import manifest as manifests
+from ferryman.image import platform as platforms
+from ferryman.image import reference
+from ferryman.image.config import Config
+from ferryman.image.decode import MAX_JSON
+from ferryman.image.digest import Digest
+from ferryman.image.manifest import Descriptor, Index, Manifest
+from ferryman.image.platform import Platform
+from ferryman.image.reference import Reference
+from ferryman.store import blobs, layers
+from ferryman.store.index import Entry, entries
+from ferryman.store.layout import Store
+
+_MAX_NESTING = 8
+_ID = re.compile(r"(?:sha256:)?([a-f0-9]{4,64})")
+_FULL_ID = re.compile(r"sha256:[a-f0-9]{64}")
+
+
+class Image(NamedTuple):
+    """One image: what its names point to, and the manifest and config for one platform."""
+
+    target: Descriptor
+    manifest_descriptor: Descriptor
+    manifest: Manifest
+    config: Config
+    names: tuple[Reference, ...]
+
+    @property
+    def id(self) -> Digest:
+        """The image ID, as docker has it: the digest of the config."""
+        return Digest(self.manifest.config.digest)
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the manifest or index that the names point to."""
+        return Digest(self.target.digest)
+
+    @property
+    def layers(self) -> list[Descriptor]:
+        """The stored layers, lowest first."""
+        return self.manifest.layers or []
+
+    @property
+    def repo_tags(self) -> list[str]:
+        """The names with a tag, as docker shows them."""
+        return [name.familiar for name in self.names if name.tag]
+
+    @property
+    def repo_digests(self) -> list[str]:
+        """Each repository that the image has a name in, with the image's digest."""
+        return list(dict.fromkeys(f"{name.familiar_name}@{self.digest}" for name in self.names))
+
+
+def read_document(store: Store, descriptor: Descriptor) -> bytes:
+    """Return the bytes of a manifest, index or config; raises StoreError."""
+    return blobs.read(store, descriptor.id, MAX_JSON)
+
+
+def walk(store: Store, target: Descriptor) -> Iterator[tuple[Descriptor, Manifest | Index]]:
+    """Yield the target and all manifests and indexes below it that are here.
+
+    A part of an index that is not here is passed over: an index may be kept for one of its
+    platforms only.  Raises StoreError when the target itself is missing or anything is damaged.
+    """
+    yield from _walk(store, target, _MAX_NESTING, required=True)
+
+
+def _walk(
+    store: Store, target: Descriptor, depth: int, *, required: bool
+) -> Iterator[tuple[Descriptor, Manifest | Index]]:
+    if not depth:
+        raise StoreError(f"index {target.digest} is nested too deeply")
+    if not required and blobs.size(store, target.id) is None:
+        return
+    try:
+        document = manifests.parse(read_document(store, target), f"manifest {target.digest}")
+    except InvalidImage as e:
+        raise StoreError(str(e)) from None
+    yield target, document
+    if isinstance(document, Index):
+        for child in document.manifests or []:
+            if child.media_type in manifests.MANIFEST_TYPES | manifests.INDEX_TYPES:
+                yield from _walk(store, child, depth - 1, required=False)
+
+
+def referenced(store: Store, target: Descriptor) -> Iterator[Descriptor]:
+    """Yield the descriptor of every blob that a target needs and that is meant to be here."""
+    for descriptor, document in walk(store, target):
+        yield descriptor
+        if isinstance(document, Manifest):
+            yield document.config
+            yield from document.layers or []
+
+
+def of_target(
+    store: Store,
+    target: Descriptor,
+    names: Sequence[Reference] = (),
+    platform: Platform | None = None,
+) -> Image:
+    """Return the image that a target stands for.
+
+    Of an index, that is the one for `platform`; without it, this machine's, or else the first one
+    that is here.  Raises ImageNotFound when there is none for the platform, and StoreError.
+    """
+    candidates = [
+        (descriptor, document)
+        for descriptor, document in walk(store, target)
+        if isinstance(document, Manifest) and manifests.is_image(document)
+    ]
+    found: list[tuple[Descriptor, Manifest, Config]] = []
+    for descriptor, document in candidates:
+        config = configs.parse(
+            read_document(store, document.config), f"config {document.config.digest}"
+        )
+        if platform and not config.platform.matches(platform):
+            continue
+        # BuildKit's attestations dress up as images for a platform of their own.
+        if config.os == "unknown" and len(candidates) > 1:
+            continue
+        found.append((descriptor, document, config))
+    if not found:
+        wanted = f" for platform {platform}" if platform else ""
+        raise ImageNotFound(f"no image{wanted} in {target.digest}")
+    here = platforms.host()
+    runnable = [f for f in found if here.runs(f[2].platform)]
+    # Of several arm variants that run here, the latest is the best.
+    best = max(runnable, key=lambda f: f[2].platform.normal.variant or "") if runnable else found[0]
+    return Image(target, *best, tuple(names))
+
+
+def all_images(store: Store) -> list[Image]:
+    """Return every image of the store with all its names; raises StoreError."""
+    return list(_grouped(store, entries(store)))
+
+
+def _grouped(store: Store, listed: Iterable[Entry]) -> Iterator[Image]:
+    names: dict[Digest, list[Reference]] = {}
+    targets: dict[Digest, Descriptor] = {}
+    for entry in listed:
+        targets.setdefault(entry.digest, entry.target)
+        group = names.setdefault(entry.digest, [])
+        if entry.name:
+            group.append(entry.name)
+    for digest, target in targets.items():
+        yield of_target(store, target, names[digest])
+
+
+def find(store: Store, text: str, platform: Platform | None = None) -> Image:
+    """Return the image with this name, ID, short ID or digest, with all its names.
+
+    Raises ImageNotFound with docker's words, InvalidReference, StoreError.
+    """
+    image, _ = resolve(store, text, platform)
+    return image
+
+
+def resolve(
+    store: Store, text: str, platform: Platform | None = None
+) -> tuple[Image, Reference | None]:
+    """Return the image, and the name by which it was found (None when it was an ID).
+
+    A name comes before an ID, as in docker.
+    """
+    listed = entries(store)
+    if entry := _by_name(listed, text):
+        names = [e.name for e in listed if e.digest == entry.digest and e.name]
+        return of_target(store, entry.target, names, platform), entry.name
+    if match := _ID.fullmatch(text):
+        prefix = match.group(1)
+        images = [
+            image
+            for image in _grouped(store, listed)
+            if image.id.encoded.startswith(prefix) or image.digest.encoded.startswith(prefix)
+        ]
+        if len({image.id for image in images}) > 1:
+            raise ImageNotFound(f"{text} is ambiguous: {len(images)} images have IDs like it")
+        if images:
+            image = images[0]
+            # One config may have been stored with several manifests (plain and compressed layers).
+            together = tuple(name for each in images for name in each.names)
+            if platform:
+                image = of_target(store, image.target, platform=platform)
+            return image._replace(names=together), None
+    raise ImageNotFound(f"No such image: {_shown(text)}")
+
+
+def _by_name(listed: Sequence[Entry], text: str) -> Entry | None:
+    if _FULL_ID.fullmatch(text):
+        return None
+    try:
+        wanted = reference.parse(text)
+    except InvalidReference:
+        if _ID.fullmatch(text):
+            return None
+        raise
+    if wanted.digest:
+        for entry in listed:
+            if entry.name and entry.name.name == wanted.name and entry.digest == wanted.digest:
+                return entry
+        return None
+    wanted = wanted.tagged()
+    return next((entry for entry in listed if entry.name == wanted), None)
+
+
+def _shown(text: str) -> str:
+    """Write a name as docker does in its errors, with the tag that was meant."""
+    if _ID.fullmatch(text) and ":" in text:
+        return text
+    try:
+        return reference.parse(text).tagged().familiar
+    except InvalidReference:
+        return text
+
+
+def size(store: Store, image: Image) -> int:
+    """Return the bytes of an image's layers when uncompressed."""
+    return sum(
+        layers.uncompressed_size(store, descriptor.id, descriptor.size)
+        for descriptor in image.layers
+    )

@@ -1,0 +1,117 @@
+"""What has a name here: the layout's ``index.json`` (OCI image spec 1.1, image-layout.md).
+
+Each descriptor is one name for one manifest or index, or a manifest or index without a name.  Many
+may read at any time; one at a time changes it, and what is read is always some whole version.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from ferryman.errors import InvalidImage, InvalidReference, StoreError
+from ferryman.image import reference
+from ferryman.image.decode import decode, encode
+from ferryman.image.digest import Digest
+from ferryman.image.manifest import IMAGE_NAME, OCI_INDEX, REF_NAME, Descriptor, Index, check
+from ferryman.image.reference import Reference
+from ferryman.store import durable
+from ferryman.store.layout import Store
+from ferryman.store.lock import locked
+
+# An index.json larger than this is not ours: 100,000 names take some 40 MB.
+_MAX_INDEX = 64 << 20
+
+
+class Entry(NamedTuple):
+    """One line of the index: what is pointed to, and its name if it has one."""
+
+    target: Descriptor
+    name: Reference | None
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the manifest or index that is pointed to."""
+        return Digest(self.target.digest)
+
+
+def entries(store: Store) -> list[Entry]:
+    """Return all that the store holds, in the order of its index; raises StoreError."""
+    try:
+        with open(store.index_file, "rb") as f:
+            content = f.read(_MAX_INDEX + 1)
+        index = decode(content, Index, store.index_file, _MAX_INDEX)
+        return [_entry(descriptor, store) for descriptor in index.manifests or []]
+    except OSError as e:
+        raise StoreError(f"cannot read {store.index_file}: {e.strerror}") from None
+    except InvalidImage as e:
+        raise StoreError(f"the store's index is damaged: {e}") from None
+
+
+def update(store: Store, change: Callable[[list[Entry]], Sequence[Entry]]) -> None:
+    """Replace the index by what `change` makes of it, while nobody else can.
+
+    Everything that the new index points to must be on disk.  When `change` raises, nothing has
+    changed.  Raises StoreError when the store cannot be written.
+    """
+    try:
+        with locked(f"{store.meta}/index.lock"):
+            before = entries(store)
+            after = change(list(before))
+            if list(after) != before:
+                index = Index(
+                    schema_version=2,
+                    media_type=OCI_INDEX,
+                    manifests=[_descriptor(entry) for entry in after],
+                )
+                durable.replace(
+                    store.index_file, encode(index), aside=f"{store.meta}/index.json.new"
+                )
+    except OSError as e:
+        raise StoreError(f"cannot write {store.index_file}: {e.strerror}") from None
+
+
+def named(before: Sequence[Entry], name: Reference, target: Descriptor) -> list[Entry]:
+    """Return the entries with the name standing for the target.
+
+    What the name stood for until now stays without a name if it has no other one; the target's
+    nameless entry, if there is one, becomes the named one.
+    """
+    after = [e for e in before if e.name != name and (e.name or e.digest != target.digest)]
+    after.append(Entry(target, name))
+    kept = {e.digest for e in after}
+    return after + [
+        Entry(e.target, None) for e in before if e.name == name and e.digest not in kept
+    ]
+
+
+def nameless(before: Sequence[Entry], target: Descriptor) -> list[Entry]:
+    """Return the entries with the target among them, under whatever names it has."""
+    if any(e.digest == target.digest for e in before):
+        return list(before)
+    return [*before, Entry(target, None)]
+
+
+def _entry(descriptor: Descriptor, store: Store) -> Entry:
+    check(descriptor, store.index_file)
+    annotations = descriptor.annotations or {}
+    name: Reference | None = None
+    if text := annotations.get(IMAGE_NAME) or annotations.get(REF_NAME):
+        try:
+            name = reference.parse(text).tagged()
+        except InvalidReference as e:
+            raise InvalidImage(f"{store.index_file}: {e}") from None
+    return Entry(descriptor, name)
+
+
+def _descriptor(entry: Entry) -> Descriptor:
+    annotations = {
+        key: value
+        for key, value in (entry.target.annotations or {}).items()
+        if key not in (IMAGE_NAME, REF_NAME)
+    }
+    if entry.name:
+        # The OCI name is the one to be typed after `oci:FOLDER:` for skopeo and umoci.
+        annotations[IMAGE_NAME] = entry.name.canonical
+        annotations[REF_NAME] = entry.name.familiar
+    return msgspec.structs.replace(entry.target, annotations=annotations or None)
