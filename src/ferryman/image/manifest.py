@@ -73,9 +73,9 @@ class _Envelope(msgspec.Struct, frozen=True, rename="camel"):
 
     schema_version: int = 0
     media_type: str = ""
-    manifests: msgspec.Raw | None = None
-    layers: msgspec.Raw | None = None
-    config: msgspec.Raw | None = None
+    manifests: msgspec.Raw = msgspec.Raw()
+    layers: msgspec.Raw = msgspec.Raw()
+    config: msgspec.Raw = msgspec.Raw()
 
 
 def parse(content: bytes, what: str) -> Manifest | Index:
@@ -88,17 +88,16 @@ def parse(content: bytes, what: str) -> Manifest | Index:
     if envelope.schema_version != 2:
         raise InvalidImage(f"{what} has schema version {envelope.schema_version}; only 2 is known")
     # A document that can be read both ways is an attack (CVE-2021-41190), not an image.
-    if envelope.manifests is not None and (envelope.layers or envelope.config):
+    has_manifests, has_config = _given(envelope.manifests), _given(envelope.config)
+    if has_manifests and (has_config or _given(envelope.layers)):
         raise InvalidImage(f"{what} is ambiguous: it has both manifests and layers")
     parsed: Manifest | Index
-    if envelope.manifests is not None:
-        parsed = decode(content, Index, what)
-        known = INDEX_TYPES
-        descriptors = parsed.manifests or []
-    elif envelope.config is not None:
-        parsed = decode(content, Manifest, what)
-        known = MANIFEST_TYPES
-        descriptors = [parsed.config, *(parsed.layers or [])]
+    if has_manifests:
+        index = parsed = decode(content, Index, what)
+        known, descriptors = INDEX_TYPES, index.manifests or []
+    elif has_config:
+        manifest = parsed = decode(content, Manifest, what)
+        known, descriptors = MANIFEST_TYPES, [manifest.config, *(manifest.layers or [])]
     else:
         raise InvalidImage(f"{what} is neither a manifest nor an index")
     if parsed.media_type and parsed.media_type not in known:
@@ -106,6 +105,10 @@ def parse(content: bytes, what: str) -> Manifest | Index:
     for descriptor in descriptors:
         check(descriptor, what)
     return parsed
+
+
+def _given(field: msgspec.Raw) -> bool:
+    return bytes(field) not in (b"", b"null")
 
 
 def check(descriptor: Descriptor, what: str) -> None:
