@@ -66,7 +66,7 @@ def command(
     if filters or every:
         from ferryman.operations.listing import listed
 
-        rows = listed(store, filters=filters, every=True)
+        rows = listed(store, filters=filters)
         selected += [
             name
             for row in rows

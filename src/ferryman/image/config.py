@@ -1,7 +1,9 @@
 """The image config: what a container starts with, and the layers it stands on (config.md)."""
 
 import hashlib
+import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -54,6 +56,11 @@ class Config(msgspec.Struct, frozen=True):
         return [digest.parse(diff_id) for diff_id in self.rootfs.diff_ids or []]
 
     @property
+    def created_at(self) -> float:
+        """When it was made, in seconds since 1970; 0 when it does not say."""
+        return seconds(self.created)
+
+    @property
     def labels(self) -> dict[str, str]:
         """The image's labels."""
         return (self.config and self.config.labels) or {}
@@ -83,6 +90,24 @@ def parse(content: bytes, what: str) -> Config:
 def as_mapping(content: bytes, what: str) -> dict[str, Any]:
     """Return the whole config as plain JSON values, unknown fields included."""
     return decode(content, dict[str, Any], what)
+
+
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+def seconds(text: str | None) -> float:
+    """Return an RFC 3339 time in seconds since 1970; 0 when there is none, or none to be read."""
+    match = _TIME.fullmatch(text or "")
+    if match is None:
+        return 0
+    whole, fraction, zone = match.groups()
+    try:
+        moment = datetime.fromisoformat(whole.upper() + ("+00:00" if zone in "Zz" else zone))
+    except ValueError:
+        return 0
+    return max(0.0, moment.timestamp() + float(f"0.{fraction or 0}"))
 
 
 def chain_ids(diff_ids: Sequence[Digest]) -> list[Digest]:

@@ -1,0 +1,86 @@
+# What the scripts here ask of the machine they run on.  Sourced, never run; bash.
+
+export PATH="$PATH:/usr/sbin:/sbin"
+
+# Say one line and give up.
+die() {
+    echo "${0##*/}: $1" >&2
+    exit 1
+}
+
+# Print a command line, then run it; pipes and redirections are part of it.
+show() {
+    printf '\n$ %s\n' "$1" >&2
+    bash -o pipefail -c "$1"
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        command -v sudo >/dev/null || die "needs root, or sudo, for: $*"
+        sudo "$@"
+    fi
+}
+
+# Run a command while packages may not start their services; lasts no longer than the command.
+without_services() (
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+        printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
+        as_root chmod 755 /usr/sbin/policy-rc.d
+    fi
+    "$@"
+)
+
+# install_missing COMMAND:PACKAGE...: install the packages whose command is not there.
+install_missing() {
+    local want missing=() known=()
+    for want; do
+        command -v "${want%%:*}" >/dev/null || missing+=("${want##*:}")
+    done
+    ((${#missing[@]})) || return 0
+    as_root apt-get update -q >&2
+    for want in "${missing[@]}"; do
+        if apt-cache policy "$want" | grep -q 'Candidate: [^(]'; then
+            known+=("$want")
+        else
+            echo "not in this release: $want" >&2
+        fi
+    done
+    ((${#known[@]})) || return 0
+    # Quoted and passed whole: the words below reach apt as they are.
+    without_services as_root env DEBIAN_FRONTEND=noninteractive apt-get install \
+        -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 "${known[@]}" >&2
+}
+
+# Print the first Python here that is new enough and can make a virtual environment.
+usable_python() {
+    local candidate
+    for candidate in python3 /usr/bin/python3 python3.{14,13,12,11}; do
+        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+            2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# make_venv [EXTRA]: ferryman, editable, in .venv of the checkout (the working directory).
+make_venv() {
+    local extra="${1:+[$1]}" python stamp=".venv/.installed${1:+-$1}"
+    if ! usable_python >/dev/null; then
+        install_missing none:python3 none:python3-venv
+    fi
+    python=$(usable_python) ||
+        die "ferryman needs Python 3.11 or newer; this machine has $(python3 --version 2>&1)"
+    if [ ! -x .venv/bin/python ]; then
+        show "$python -m venv .venv" || die "cannot make .venv"
+    fi
+    if [ ! "$stamp" -nt pyproject.toml ]; then
+        show ".venv/bin/python -m pip install --quiet --editable '.$extra'" || die "pip failed"
+        touch "$stamp"
+    fi
+    export PATH="$PWD/.venv/bin:$PATH"
+}

@@ -1,0 +1,163 @@
+"""Which images are here: filtered and sorted as ``docker images`` does it."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ferryman.errors import UsageError
+from ferryman.image.reference import Reference
+from ferryman.store import images
+from ferryman.store.images import Image, all_images, find
+from ferryman.store.layout import Store
+from ferryman.store.lease import reading
+
+_KEYS = ("before", "dangling", "label", "reference", "since", "until")
+
+
+class Row(NamedTuple):
+    """One image under one of its names, or under none."""
+
+    image: Image
+    name: Reference | None
+    size: int
+    """The bytes of its layers when uncompressed."""
+
+
+def listed(
+    store: Store,
+    *,
+    references: Sequence[str] = (),
+    filters: Sequence[str] = (),
+) -> list[Row]:
+    """Return the images, the newest first, one row a name.
+
+    `filters` are ``key=value`` with the keys before, since (an image), dangling (true, false),
+    label (key or key=value, all must match), reference (a pattern, one must match); `references`
+    are further patterns.  Raises UsageError, ImageNotFound, StoreError.
+    """
+    with reading(store):
+        found = all_images(store)
+        parsed = _parsed(filters)
+        tests = [_test(store, key, values) for key, values in parsed.items() if key in _TESTS]
+        patterns = [*references, *parsed.get("reference", [])]
+        rows = [
+            Row(image, name, images.size(store, image))
+            for image in found
+            if all(test(image) for test in tests)
+            for name in _names(image, patterns)
+        ]
+    return sorted(rows, key=lambda row: (-row.image.config.created_at, _sort_name(row)))
+
+
+def _sort_name(row: Row) -> str:
+    return row.name.canonical if row.name else "~"
+
+
+def _names(image: Image, patterns: Sequence[str]) -> Sequence[Reference | None]:
+    if not patterns:
+        return image.names or (None,)
+    return [name for name in image.names if any(matches(name, p) for p in patterns)]
+
+
+def _parsed(filters: Sequence[str]) -> dict[str, list[str]]:
+    parsed: dict[str, list[str]] = {}
+    for text in filters:
+        key, equals, value = text.partition("=")
+        key = key.strip().lower()
+        if not equals:
+            raise UsageError(
+                f"invalid argument {text!r}: bad format of filter (expected name=value)"
+            )
+        if key not in _KEYS:
+            raise UsageError(f"invalid filter '{key}'")
+        parsed.setdefault(key, []).append(value.strip())
+    return parsed
+
+
+_TESTS = ("before", "dangling", "label", "since", "until")
+
+
+def _test(store: Store, key: str, values: Sequence[str]) -> Callable[[Image], bool]:
+    if key == "dangling":
+        wanted = {_boolean(value) for value in values}
+        return lambda image: (not image.names) in wanted
+    if key == "label":
+        return lambda image: all(_labelled(image, value) for value in values)
+    if key == "until":
+        limit = min(_moment(value) for value in values)
+        return lambda image: image.config.created_at < limit
+    others = [find(store, value).config.created_at for value in values]
+    if key == "before":
+        return lambda image: all(image.config.created_at < other for other in others)
+    return lambda image: all(image.config.created_at > other for other in others)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ("1", "t", "true"):
+        return True
+    if text.lower() in ("0", "f", "false"):
+        return False
+    raise UsageError(f"invalid filter 'dangling={text}'")
+
+
+_LENGTH = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+
+
+def _moment(text: str) -> float:
+    """Return what ``until=`` means: seconds since 1970, an RFC 3339 time, or so long ago."""
+    import time
+
+    from ferryman.image.config import seconds
+
+    if re.fullmatch(r"\d{1,12}(?:\.\d+)?", text, re.ASCII):
+        return float(text)
+    if (match := _LENGTH.fullmatch(text)) and text:
+        hours, minutes, rest = (int(part or 0) for part in match.groups())
+        return time.time() - (hours * 3600 + minutes * 60 + rest)
+    if moment := seconds(text if "T" in text else f"{text}T00:00:00Z"):
+        return moment
+    raise UsageError(f'failed to parse value as time or duration: "{text}"')
+
+
+def _labelled(image: Image, wanted: str) -> bool:
+    key, equals, value = wanted.partition("=")
+    labels = image.config.labels
+    return key in labels and (not equals or labels[key] == value)
+
+
+def matches(name: Reference, pattern: str) -> bool:
+    """Tell whether a name is meant by a pattern, as ``docker images PATTERN`` has it.
+
+    Stars stop at slashes; the pattern is held against the name with and without its tag.
+    """
+    form = _pattern(pattern)
+    return any(form.fullmatch(text) for text in (name.familiar, name.familiar_name))
+
+
+def _pattern(pattern: str) -> re.Pattern[str]:
+    """Translate the patterns of Go's path.Match."""
+    result = ""
+    i = 0
+    while i < len(pattern):
+        character = pattern[i]
+        i += 1
+        if character == "*":
+            result += "[^/]*"
+        elif character == "?":
+            result += "[^/]"
+        elif character == "[":
+            end = pattern.find("]", i + 1)
+            if end < 0:
+                raise UsageError(f"invalid reference filter {pattern!r}: syntax error in pattern")
+            inside = re.sub(r"([\[\]&~|\\])", r"\\\1", pattern[i:end])
+            result += f"[{inside}]"
+            i = end + 1
+        elif character == "\\" and i < len(pattern):
+            result += re.escape(pattern[i])
+            i += 1
+        else:
+            result += re.escape(character)
+    try:
+        return re.compile(result)
+    except re.error:
+        raise UsageError(f"invalid reference filter {pattern!r}: syntax error in pattern") from None

@@ -1,0 +1,97 @@
+"""Remove: a name goes, and with the last name the image and the layers that nobody else has."""
+
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+from ferryman.errors import Conflict
+from ferryman.image import config as configs
+from ferryman.image.digest import Digest
+from ferryman.image.reference import Reference
+from ferryman.store import collect
+from ferryman.store.images import Image, all_images, referenced, resolve
+from ferryman.store.index import Entry, update
+from ferryman.store.layout import Store
+from ferryman.store.lease import reading
+
+
+class Removed(NamedTuple):
+    """What became of an image: names that went, digests that went, and the bytes freed."""
+
+    untagged: tuple[Reference, ...]
+    deleted: tuple[Digest, ...]
+    freed: int
+
+
+def remove(store: Store, text: str, *, force: bool = False) -> Removed:
+    """Remove a name, or by its ID an image; docker's rules tell which.
+
+    Raises ImageNotFound, Conflict (an ID with several names, unless forced), StoreError.
+    """
+    with reading(store):
+        image, name = resolve(store, text)
+        by_id = name is None
+        if by_id and len(image.names) > 1 and not force:
+            raise Conflict(
+                f"conflict: unable to delete {image.id.short} (must be forced) - "
+                "image is referenced in multiple repositories"
+            )
+        same = _targets(store, image) if by_id else {image.digest}
+        needed = {blob.id for blob in referenced(store, image.target)}
+    going = image.names if by_id else (name,) if name else ()
+
+    def change(before: list[Entry]) -> list[Entry]:
+        if by_id:
+            return [entry for entry in before if entry.digest not in same]
+        return [entry for entry in before if entry.name != name]
+
+    update(store, change)
+    gone = collect.collect(store, needed | same)
+    return Removed(tuple(going), _deleted(image, gone), sum(gone.values()))
+
+
+def _targets(store: Store, image: Image) -> set[Digest]:
+    """Return all manifests under which an image is here: plain and compressed, perhaps."""
+    return {each.digest for each in all_images(store) if each.id == image.id}
+
+
+def _deleted(image: Image, gone: Collection[Digest]) -> tuple[Digest, ...]:
+    """Return the image and the layers that went, by chain ID and top first, as docker tells them."""
+    if image.id not in gone:
+        return ()
+    chain = configs.chain_ids(image.config.diff_ids)
+    if len(chain) != len(image.layers):
+        return (image.id,)
+    layers = [
+        chain_id
+        for chain_id, layer in zip(chain, image.layers, strict=True)
+        if layer.digest in gone
+    ]
+    return (image.id, *reversed(layers))
+
+
+def prune(store: Store, keep: Callable[[Image], bool]) -> Removed:
+    """Remove all images but those to keep, and every blob that nothing needs.
+
+    Raises StoreError.
+    """
+    with reading(store):
+        going = [image for image in all_images(store) if not keep(image)]
+    targets = {image.digest for image in going}
+    names = {image.digest: set(image.names) for image in going}
+
+    def change(before: list[Entry]) -> list[Entry]:
+        # A name that came in the meantime was not looked at, and stays.
+        return [
+            entry
+            for entry in before
+            if entry.digest not in targets
+            or (entry.name is not None and entry.name not in names[entry.digest])
+        ]
+
+    update(store, change)
+    gone = collect.collect(store)
+    return Removed(
+        tuple(name for image in going for name in image.names),
+        tuple(digest for image in going for digest in _deleted(image, gone)),
+        sum(gone.values()),
+    )
