@@ -55,7 +55,7 @@ def _targets(store: Store, image: Image) -> set[Digest]:
 
 
 def _deleted(image: Image, gone: Collection[Digest]) -> tuple[Digest, ...]:
-    """Return the image and the layers that went, by chain ID and top first, as docker tells them."""
+    """Return the image and the layers that went, by chain ID and top first, as docker does."""
     if image.id not in gone:
         return ()
     chain = configs.chain_ids(image.config.diff_ids)
