@@ -346,56 +346,110 @@ def _number(field: bytes) -> int:
         raise ValueError("not a number in a header") from None
 
 
-def file_header(name: str, size: int, mode: int = 0o644) -> bytes:
-    """Return the header of a root-owned file of the year 1970.
+def header(member: Member) -> bytes:
+    """Return the header of any member, with a pax header in front of it where one is needed.
 
-    A size beyond 8 GiB is written in base 256, which GNU tar, Go, Python and libarchive read.
-    Raises ValueError when the name has more than 100 bytes.
+    Pax records that came with the member (xattrs among them) are kept; times are exact to the
+    nanosecond.
     """
-    return _header(name, FILE, size, mode)
-
-
-def folder_header(name: str, mode: int = 0o755) -> bytes:
-    """Return the header of a root-owned folder of the year 1970; the name ends with a slash."""
-    return _header(name, FOLDER, 0, mode)
-
-
-def long_name(name: str) -> bytes:
-    """Return the pax header that gives the member behind it a name of any length."""
-    record = f" path={name}\n".encode()
-    size = len(record)
-    while len(str(size)) + len(record) != size:
-        size = len(str(size)) + len(record)
-    content = str(size).encode() + record
-    return _header("PaxHeaders.0/name", b"x", len(content), 0o644) + content.ljust(
-        padded(len(content)), b"\0"
+    own = (b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime")
+    records = {
+        key: value
+        for key, value in member.pax.items()
+        if key not in own and not key.startswith(b"GNU.sparse.")
+    }
+    seconds, nanoseconds = divmod(member.mtime_ns, 10**9)
+    if nanoseconds or seconds < 0 or seconds >= 8**11:
+        records[b"mtime"] = _decimal_time(member.mtime_ns)
+    if len(member.name) > 100:
+        records[b"path"] = member.name
+    if len(member.link) > 100:
+        records[b"linkpath"] = member.link
+    for key, value in ((b"uid", member.uid), (b"gid", member.gid)):
+        if value >= 8**7:
+            records[key] = b"%d" % value
+    if member.size >= 8**11:
+        records[b"size"] = b"%d" % member.size
+    return _pax(records) + _block(
+        name=member.name[:100],
+        type=member.type,
+        size=min(member.size, 8**11 - 1),
+        mode=member.mode,
+        uid=min(member.uid, 8**7 - 1),
+        gid=min(member.gid, 8**7 - 1),
+        mtime=min(max(seconds, 0), 8**11 - 1),
+        link=member.link[:100],
+        device=member.device,
     )
 
 
-def _header(name: str, type: bytes, size: int, mode: int) -> bytes:
-    encoded = name.encode()
-    if len(encoded) > 100:
-        raise ValueError(f"{name!r} is too long for a tar header")
-    length = b"%011o\0" % size if size < 8 << 30 else b"\x80" + size.to_bytes(11, "big")
+def _decimal_time(nanoseconds: int) -> bytes:
+    sign = b"-" if nanoseconds < 0 else b""
+    seconds, rest = divmod(abs(nanoseconds), 10**9)
+    return sign + (b"%d.%09d" % (seconds, rest)).rstrip(b"0").rstrip(b".")
+
+
+def _pax(records: dict[bytes, bytes]) -> bytes:
+    if not records:
+        return b""
+    content = b"".join(_record(key, records[key]) for key in sorted(records))
+    block = _block(name=b"PaxHeaders.0/x", type=b"x", size=len(content))
+    return block + content.ljust(padded(len(content)), b"\0")
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    text = b" " + key + b"=" + value + b"\n"
+    size = len(text) + 1
+    while len(b"%d" % size) + len(text) != size:
+        size = len(b"%d" % size) + len(text)
+    return b"%d" % size + text
+
+
+def _block(
+    *,
+    name: bytes,
+    type: bytes,
+    size: int,
+    mode: int = 0o644,
+    uid: int = 0,
+    gid: int = 0,
+    mtime: int = 0,
+    link: bytes = b"",
+    device: tuple[int, int] = (0, 0),
+) -> bytes:
     block = bytearray(
         _HEADER.pack(
-            encoded,
+            name,
             b"%07o\0" % mode,
-            b"%07o\0" % 0,
-            b"%07o\0" % 0,
-            length,
-            b"%011o\0" % 0,
+            b"%07o\0" % uid,
+            b"%07o\0" % gid,
+            b"%011o\0" % size,
+            b"%011o\0" % mtime,
             b" " * 8,
             type,
-            b"",
+            link,
             b"ustar\0",
             b"00",
             b"",
             b"",
-            b"%07o\0" % 0,
-            b"%07o\0" % 0,
+            b"%07o\0" % device[0],
+            b"%07o\0" % device[1],
             b"",
         )
     )
     block[148:156] = b"%06o\0 " % sum(block)
     return bytes(block)
+
+
+def file_header(name: str, size: int) -> bytes:
+    """Return the header of a root-owned file of the year 1970, mode 0644."""
+    return header(_plain(name, FILE, size, 0o644))
+
+
+def folder_header(name: str) -> bytes:
+    """Return the header of a root-owned folder of the year 1970; the name ends with a slash."""
+    return header(_plain(name, FOLDER, 0, 0o755))
+
+
+def _plain(name: str, type: bytes, size: int, mode: int) -> Member:
+    return Member(name.encode(), type, size, b"", mode, 0, 0, 0, (0, 0), {}, 0)

@@ -65,7 +65,7 @@ def parts(images: Sequence[Saved], form: str) -> Iterator[Part]:
             folder = digest.algorithm
             yield Part(tar.folder_header(f"blobs/{folder}/"))
         size = needed[digest].size
-        yield Part(_blob_header(digest, size), digest, size)
+        yield Part(tar.file_header(oci.part_name(digest), size), digest, size)
     yield Part(tar.END)
 
 
@@ -76,14 +76,6 @@ def length(images: Sequence[Saved], form: str) -> int:
 
 def _file(name: str, content: bytes) -> Iterator[Part]:
     yield Part(tar.file_header(name, len(content)) + content + bytes(-len(content) % tar.BLOCK))
-
-
-def _blob_header(digest: Digest, size: int) -> bytes:
-    name = oci.part_name(digest)
-    if len(name) > 100:
-        # sha512's names do not fit in a ustar field.
-        return tar.long_name(name) + tar.file_header(name[:100], size)
-    return tar.file_header(name, size)
 
 
 def _index(images: Sequence[Saved], form: str) -> Index:
@@ -128,8 +120,8 @@ class Sink(Protocol):
     def write(self, content: bytes) -> None:
         """Take some bytes."""
 
-    def copy(self, fd: int, size: int, advance: Advance) -> None:
-        """Take `size` bytes of a file, from its beginning."""
+    def copy(self, fd: int, size: int, advance: Advance, start: int = 0) -> None:
+        """Take `size` bytes of a file, from byte `start` on."""
 
 
 class FileSink:
@@ -138,18 +130,18 @@ class FileSink:
     def __init__(self, fd: int) -> None:
         """Write from where the descriptor stands."""
         self._fd = fd
-        self._copy: Callable[[int, int], int] = self._copy_range
+        self._copy: Callable[[int, int, int], int] = self._copy_range
 
     def write(self, content: bytes) -> None:
         """Take some bytes."""
         write_all(self._fd, content)
 
-    def copy(self, fd: int, size: int, advance: Advance) -> None:
-        """Take `size` bytes of a file, from its beginning."""
+    def copy(self, fd: int, size: int, advance: Advance, start: int = 0) -> None:
+        """Take `size` bytes of a file, from byte `start` on."""
         done = 0
         while done < size:
             try:
-                n = self._copy(fd, min(_COPY, size - done))
+                n = self._copy(fd, min(_COPY, size - done), start + done)
             except OSError as e:
                 if self._copy == self._copy_range and e.errno in _NOT_SUPPORTED:
                     self._copy = self._read_and_write
@@ -160,11 +152,11 @@ class FileSink:
             done += n
             advance(n)
 
-    def _copy_range(self, fd: int, size: int) -> int:
-        return os.copy_file_range(fd, self._fd, size)
+    def _copy_range(self, fd: int, size: int, start: int) -> int:
+        return os.copy_file_range(fd, self._fd, size, start)
 
-    def _read_and_write(self, fd: int, size: int) -> int:
-        content = os.read(fd, min(size, 1 << 20))
+    def _read_and_write(self, fd: int, size: int, start: int) -> int:
+        content = os.pread(fd, min(size, 1 << 20), start)
         write_all(self._fd, content)
         return len(content)
 
@@ -186,14 +178,14 @@ class PipeSink:
         """Take some bytes."""
         write_all(self._fd, content)
 
-    def copy(self, fd: int, size: int, advance: Advance) -> None:
-        """Take `size` bytes of a file, from its beginning."""
-        at = 0
-        while at < size:
-            n = os.sendfile(self._fd, fd, at, min(_COPY, size - at))
+    def copy(self, fd: int, size: int, advance: Advance, start: int = 0) -> None:
+        """Take `size` bytes of a file, from byte `start` on."""
+        done = 0
+        while done < size:
+            n = os.sendfile(self._fd, fd, start + done, min(_COPY, size - done))
             if not n:
                 raise StoreError("a blob has become shorter while it was read")
-            at += n
+            done += n
             advance(n)
 
 
@@ -208,12 +200,12 @@ class CompressedSink:
         """Take some bytes."""
         self._compressor.write(content)
 
-    def copy(self, fd: int, size: int, advance: Advance) -> None:
-        """Take `size` bytes of a file, from its beginning."""
+    def copy(self, fd: int, size: int, advance: Advance, start: int = 0) -> None:
+        """Take `size` bytes of a file, from byte `start` on."""
         view = memoryview(bytearray(1 << 20))
         done = 0
         while done < size:
-            n = os.readv(fd, [view[: min(len(view), size - done)]])
+            n = os.preadv(fd, [view[: min(len(view), size - done)]], start + done)
             if not n:
                 raise StoreError("a blob has become shorter while it was read")
             self._compressor.write(view[:n])

@@ -1,4 +1,4 @@
-"""Is the store whole?  Every name, manifest, config and layer is looked at, and on demand each byte.
+"""Is the store whole?  Every name, manifest, config and layer is looked at, each byte on demand.
 
 A blob without a name is no fault, nor is what a process that died has left: both are told, and go
 with the next `collect`.
