@@ -35,21 +35,25 @@ without_services() (
 
 # install_missing COMMAND:PACKAGE...: install the packages whose command is not there.
 install_missing() {
-    local want missing=() known=()
+    local want missing=()
     for want; do
         command -v "${want%%:*}" >/dev/null || missing+=("${want##*:}")
     done
-    ((${#missing[@]})) || return 0
+    if ((${#missing[@]})); then install "${missing[@]}"; fi
+}
+
+# Install packages; one that this release does not have is named and left out.
+install() {
+    local package known=()
     as_root apt-get update -q >&2
-    for want in "${missing[@]}"; do
-        if apt-cache policy "$want" | grep -q 'Candidate: [^(]'; then
-            known+=("$want")
+    for package; do
+        if [[ "$(apt-cache policy "$package")" == *"Candidate: "[!\(]* ]]; then
+            known+=("$package")
         else
-            echo "not in this release: $want" >&2
+            echo "not in this release: $package" >&2
         fi
     done
     ((${#known[@]})) || return 0
-    # Quoted and passed whole: the words below reach apt as they are.
     without_services as_root env DEBIAN_FRONTEND=noninteractive apt-get install \
         -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 "${known[@]}" >&2
 }
@@ -71,10 +75,10 @@ usable_python() {
 make_venv() {
     local extra="${1:+[$1]}" python stamp=".venv/.installed${1:+-$1}"
     if ! usable_python >/dev/null; then
-        install_missing none:python3 none:python3-venv
+        install python3 python3-venv
     fi
     python=$(usable_python) ||
-        die "ferryman needs Python 3.11 or newer; this machine has $(python3 --version 2>&1)"
+        die "needs Python 3.11 or newer with venv; found: $(python3 --version 2>&1)"
     if [ ! -x .venv/bin/python ]; then
         show "$python -m venv .venv" || die "cannot make .venv"
     fi

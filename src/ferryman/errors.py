@@ -16,6 +16,12 @@ class UsageError(FerryError):
     """The command line asks for something that makes no sense together (docker exits 1 here)."""
 
 
+class InvalidFlag(UsageError):
+    """The value of a flag that does not have the form it must have."""
+
+    exit_code = 125
+
+
 class InvalidReference(FerryError):
     """An image name, tag or digest that does not follow the reference grammar."""
 

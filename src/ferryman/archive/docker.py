@@ -38,6 +38,11 @@ def candidates(source: Source) -> list[Candidate] | None:
     if content is None:
         return None
     what = f"{source.what}: {MANIFEST}"
+    if content.lstrip().startswith(b"{"):
+        raise InvalidArchive(
+            f"{what} is no list of images: this looks like the dir: form of skopeo and podman; "
+            "make it an archive first, with skopeo copy dir:FOLDER oci-archive:FILE"
+        )
     try:
         listed = decode(content, list[Entry] | None, what)  # type: ignore[arg-type]
         if not listed:

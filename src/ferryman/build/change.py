@@ -1,6 +1,9 @@
 """Instructions that change an image's config: ``docker import --change``, ``docker commit -c``.
 
-The words, the forms and the errors are the Dockerfile's, as docker's classic builder has them.
+They are those of the Dockerfile; what they make of a config, and the words in which they are
+refused, are those of docker's classic builder.  As there, all of them are read before the first
+one takes effect: `_READERS` has a function for each, which checks what can be checked beforehand
+and returns what changes the config.
 """
 
 import posixpath
@@ -10,325 +13,335 @@ from typing import Any
 
 import msgspec
 
-from ferryman.build.words import WordError, expand, expand_words, split
+from ferryman.build.durations import nanoseconds
+from ferryman.build.ports import exposed
+from ferryman.build.syntax import DockerfileError, Instruction, parse
+from ferryman.build.words import BLANK, WordError, expand, expand_words, quoted
 from ferryman.errors import FerryError
-
-Config = dict[str, Any]
 
 
 class ChangeError(FerryError):
     """An instruction that docker would refuse, in docker's words."""
 
 
-def apply_changes(config: Mapping[str, Any], changes: Sequence[str]) -> Config:
-    """Return the container config (docker's keys: Cmd, Env, …) with the instructions applied.
+def apply_changes(
+    config: Mapping[str, Any], changes: Sequence[str], *, os: str = "linux"
+) -> dict[str, Any]:
+    """Return a container's config (docker's keys: Cmd, Env, …) with instructions applied to it.
 
-    Each string is one or more lines of a Dockerfile.  Raises ChangeError.
+    Each of `changes` is one or more lines of a Dockerfile; `os` is what the image is for, which
+    decides about the shell.  A key that an instruction empties is left out, which is how docker
+    reads a null.  Raises ChangeError.
     """
-    result = dict(config)
-    for line in _lines("\n".join(changes)):
-        word, _, rest = line.partition(" ") if " " in line else line.partition("\t")
-        keyword = word.lower()
-        instruction = _INSTRUCTIONS.get(keyword)
-        if instruction is None:
-            if keyword in _REFUSED:
-                raise ChangeError(f"{keyword} is not a valid change command")
-            raise ChangeError(f"dockerfile parse error: unknown instruction: {word.upper()}")
-        try:
-            instruction(result, rest.strip())
-        except WordError as e:
-            raise ChangeError(f"{e}: {line}") from None
-    return result
-
-
-_REFUSED = frozenset("add arg copy from maintainer run shell".split())
-
-
-def _lines(text: str) -> list[str]:
-    """Join continued lines, drop comments and empty ones, as docker's parser does."""
-    lines: list[str] = []
-    current = ""
-    for raw in text.splitlines():
-        stripped = raw.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        if re.search(r"\\[ \t]*$", raw):
-            current += re.sub(r"\\[ \t]*$", "", raw if current else raw.lstrip())
-            continue
-        lines.append((current + (raw if current else raw.lstrip())).rstrip())
-        current = ""
-    return [*lines, current.rstrip()] if current.strip() else lines
-
-
-def _json(text: str) -> list[str] | None:
-    """Return the words of the JSON form; None when it is the shell form."""
-    if not text.startswith("["):
-        return None
+    if not changes:
+        return dict(config)
     try:
-        return msgspec.json.decode(text, type=list[str])
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        return None
+        dockerfile = parse("\n".join(changes))
+        for instruction in dockerfile.instructions:
+            if instruction.keyword not in _READERS:
+                raise ChangeError(f"{instruction.keyword} is not a valid change command")
+        steps = [_READERS[each.keyword](each) for each in dockerfile.instructions]
+        changed = _Changed(config, dockerfile.escape, os)
+        for step in steps:
+            step(changed)
+    except (DockerfileError, WordError) as e:
+        raise ChangeError(str(e)) from None
+    return changed.config
 
 
-def _variables(config: Config) -> dict[str, str]:
-    return {
-        name: value
-        for name, _, value in (entry.partition("=") for entry in config.get("Env") or [])
-    }
+class _Known(msgspec.Struct, frozen=True, rename="pascal"):
+    """The fields of a config that are changed rather than replaced: they must be what they say."""
+
+    env: list[str] | None = None
+    exposed_ports: dict[str, Any] | None = None
+    labels: dict[str, str] | None = None
+    on_build: list[str] | None = None
+    shell: list[str] | None = None
+    volumes: dict[str, Any] | None = None
+    working_dir: str | None = None
 
 
-def _shell(config: Config) -> list[str]:
-    return list(config.get("Shell") or ["/bin/sh", "-c"])
+class _Changed:
+    """A config as the instructions so far have left it."""
+
+    def __init__(self, config: Mapping[str, Any], escape: str, os: str) -> None:
+        try:
+            msgspec.convert(config, _Known)
+        except msgspec.ValidationError as e:
+            raise ChangeError(f"the config to change is invalid: {e}") from None
+        self.config = dict(config)
+        self.cmd_is_new = False
+        self._escape = escape
+        self._os = os
+
+    def expand(self, word: str) -> str:
+        return expand(word, self._variables(), self._escape)
+
+    def expand_words(self, text: str) -> list[str]:
+        return expand_words(text, self._variables(), self._escape)
+
+    def _variables(self) -> dict[str, str]:
+        return dict(entry.partition("=")[::2] for entry in self.config.get("Env") or [])
+
+    def in_shell(self, command: Sequence[str]) -> list[str]:
+        default = ["cmd", "/S", "/C"] if self._os == "windows" else ["/bin/sh", "-c"]
+        return [*(self.config.get("Shell") or default), *command]
+
+    def add(self, key: str, entries: Mapping[str, Any]) -> None:
+        """Add to one of the fields that are a mapping."""
+        if entries:
+            self.config[key] = {**(self.config.get(key) or {}), **entries}
 
 
-def _cmd(config: Config, text: str) -> None:
-    words = _json(text)
-    if words is None:
-        words = [*_shell(config), text] if text else []
-    config["Cmd"] = words or None
+_Step = Callable[[_Changed], None]
 
 
-def _entrypoint(config: Config, text: str) -> None:
-    words = _json(text)
-    if words is None:
-        words = [*_shell(config), text] if text else []
-    config["Entrypoint"] = words or None
-    # Only a CMD of the same file outlives a new ENTRYPOINT; in a change there may be none.
+def _read_cmd(instruction: Instruction) -> _Step:
+    _check_flags(instruction)
+    command = instruction.arguments
+
+    def step(changed: _Changed) -> None:
+        changed.config["Cmd"] = list(command) if instruction.json else changed.in_shell(command)
+        changed.config.pop("ArgsEscaped", None)
+        changed.cmd_is_new |= bool(command)
+
+    return step
 
 
-def _pairs(instruction: str, config: Config, text: str, *, old_form: bool) -> list[tuple[str, str]]:
-    """Read ``key=value …``, or the old form ``key the rest of the line``."""
-    words = split(text)
-    if not words:
-        raise ChangeError(f"{instruction} requires at least one argument")
-    variables = _variables(config)
-    if "=" not in words[0]:
-        if not old_form or len(words) < 2:
-            raise ChangeError(f"{instruction} must have two arguments")
-        name, rest = re.split(r"\s+", text, maxsplit=1)
-        return [(expand(name, variables), expand(rest, variables))]
-    pairs = []
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise ChangeError(
-                f"Syntax error - can't find = in {_quoted(word)}. Must be of the form: name=value"
+def _read_entrypoint(instruction: Instruction) -> _Step:
+    _check_flags(instruction)
+    command = instruction.arguments
+
+    def step(changed: _Changed) -> None:
+        if command:
+            changed.config["Entrypoint"] = (
+                list(command) if instruction.json else changed.in_shell(command)
             )
-        name = expand(name, variables)
-        if not name:
-            raise ChangeError(f"{instruction} names can not be blank")
-        pairs.append((name, expand(value, variables)))
-    return pairs
-
-
-def _env(config: Config, text: str) -> None:
-    environment = list(config.get("Env") or [])
-    for name, value in _pairs("ENV", config, text, old_form=True):
-        entry = f"{name}={value}"
-        at = next((i for i, e in enumerate(environment) if e.partition("=")[0] == name), None)
-        if at is None:
-            environment.append(entry)
         else:
-            environment[at] = entry
-    config["Env"] = environment
+            changed.config.pop("Entrypoint", None)
+        changed.config.pop("ArgsEscaped", None)
+        # A command that was meant for another entry point goes with it.
+        if not changed.cmd_is_new:
+            changed.config.pop("Cmd", None)
+
+    return step
 
 
-def _label(config: Config, text: str) -> None:
-    pairs = _pairs("LABEL", config, text, old_form=True)
-    config["Labels"] = dict(config.get("Labels") or {}) | dict(pairs)
+def _read_env(instruction: Instruction) -> _Step:
+    pairs = _pairs(instruction)
+
+    def step(changed: _Changed) -> None:
+        expanded = [(changed.expand(name), changed.expand(value)) for name, value in pairs]
+        env = list(changed.config.get("Env") or [])
+        names = [entry.partition("=")[0] for entry in env]
+        for name, value in expanded:
+            if name in names:
+                env[names.index(name)] = f"{name}={value}"
+            else:
+                env.append(f"{name}={value}")
+                names.append(name)
+        changed.config["Env"] = env
+
+    return step
 
 
-def _expose(config: Config, text: str) -> None:
-    words = expand_words(text, _variables(config))
-    if not split(text):
-        raise ChangeError("EXPOSE requires at least one argument")
-    ports = dict(config.get("ExposedPorts") or {})
-    for word in words:
-        ports |= {port: {} for port in _ports(word)}
-    config["ExposedPorts"] = ports
+def _read_label(instruction: Instruction) -> _Step:
+    pairs = _pairs(instruction)
+    return lambda changed: changed.add(
+        "Labels", {changed.expand(name): changed.expand(value) for name, value in pairs}
+    )
 
 
-def _ports(word: str) -> list[str]:
-    """Return the ports of ``80``, ``80/udp``, ``8000-8003/tcp``; a host's part is passed over."""
-    body, slash, protocol = word.partition("/")
-    protocol = protocol.lower() if slash and protocol else "tcp"
-    if protocol not in ("tcp", "udp", "sctp"):
-        raise ChangeError(f"Invalid proto: {protocol}")
-    body = body.rpartition(":")[2]
-    if not body:
-        raise ChangeError("No port specified: " + word + "<empty>")
-    first, dash, last = body.partition("-")
-    if not dash:
-        last = first
-    for number in (first, last):
-        if not number.isdigit() or not number.isascii() or int(number) > 65535:
-            raise ChangeError(f"Invalid containerPort: {body}")
-    if int(last) < int(first):
-        raise ChangeError(f"Invalid containerPort: {body}")
-    return [f"{port}/{protocol}" for port in range(int(first), int(last) + 1)]
+def _read_expose(instruction: Instruction) -> _Step:
+    words = _at_least_one(instruction)
+    _check_flags(instruction)
+
+    def step(changed: _Changed) -> None:
+        specs = [spec for word in sorted(words) for spec in changed.expand_words(word)]
+        try:
+            changed.add("ExposedPorts", {port: {} for spec in specs for port in exposed(spec)})
+        except ValueError as e:
+            raise ChangeError(str(e)) from None
+
+    return step
 
 
-def _user(config: Config, text: str) -> None:
-    config["User"] = _single("USER", config, text)
+def _read_volume(instruction: Instruction) -> _Step:
+    words = [_volume(word.strip(BLANK)) for word in _at_least_one(instruction)]
+    _check_flags(instruction)
+    return lambda changed: changed.add(
+        "Volumes", {_volume(changed.expand(word)): {} for word in words}
+    )
 
 
-def _stop_signal(config: Config, text: str) -> None:
-    signal = _single("STOPSIGNAL", config, text)
-    if not _is_signal(signal):
-        raise ChangeError(f"Invalid signal: {signal}")
-    config["StopSignal"] = signal
+def _volume(path: str) -> str:
+    if not path:
+        raise ChangeError("VOLUME specified can not be an empty string")
+    return path
+
+
+def _read_user(instruction: Instruction) -> _Step:
+    user = _exactly_one(instruction)
+    _check_flags(instruction)
+    return lambda changed: changed.config.update(User=changed.expand(user))
+
+
+def _read_workdir(instruction: Instruction) -> _Step:
+    requested = _exactly_one(instruction)
+    _check_flags(instruction)
+
+    def step(changed: _Changed) -> None:
+        path = changed.expand(requested)
+        if not path:
+            raise ChangeError("cannot normalize nothing")
+        path = posixpath.join("/", changed.config.get("WorkingDir") or "", path)
+        # Two slashes at the beginning mean something to normpath.
+        changed.config["WorkingDir"] = posixpath.normpath("/" + path.lstrip("/"))
+
+    return step
+
+
+def _read_stopsignal(instruction: Instruction) -> _Step:
+    word = _exactly_one(instruction)
+
+    def step(changed: _Changed) -> None:
+        signal = changed.expand(word)
+        if not _is_signal(signal):
+            raise ChangeError(f"invalid signal: {signal}")
+        changed.config["StopSignal"] = signal
+
+    return step
 
 
 def _is_signal(text: str) -> bool:
+    if number := _INTEGER.fullmatch(text):
+        return number[2] != "0"
     from signal import Signals
 
-    if text.isdigit():
-        return 1 <= int(text) <= 64
     name = text.upper().removeprefix("SIG")
-    realtime = re.fullmatch(r"RTM(?:IN(?:\+([0-9]+))?|AX(?:-([0-9]+))?)", name)
-    if realtime:
-        return int(realtime.group(1) or 0) <= 15 and int(realtime.group(2) or 0) <= 14
+    if re.fullmatch(r"RTMIN(\+([1-9]|1[0-5]))?|RTMAX(-([1-9]|1[0-4]))?", name):
+        return True
     return f"SIG{name}" in Signals.__members__
 
 
-def _single(instruction: str, config: Config, text: str) -> str:
-    if len(split(text)) != 1:
-        raise ChangeError(f"{instruction} requires exactly one argument")
-    return expand(text, _variables(config))
-
-
-def _workdir(config: Config, text: str) -> None:
-    if not text:
-        raise ChangeError("WORKDIR requires exactly one argument")
-    path = expand(text, _variables(config))
-    joined = posixpath.join("/", config.get("WorkingDir") or "/", path)
-    config["WorkingDir"] = "/" + posixpath.normpath(joined).lstrip("/")
-
-
-def _volume(config: Config, text: str) -> None:
-    variables = _variables(config)
-    words = _json(text)
-    words = [expand(word, variables) for word in (split(text) if words is None else words)]
-    if not words:
-        raise ChangeError("VOLUME requires at least one argument")
-    volumes = dict(config.get("Volumes") or {})
-    for word in words:
-        if not word.strip():
-            raise ChangeError("VOLUME specified can not be an empty string")
-        volumes[word.strip()] = {}
-    config["Volumes"] = volumes
-
-
-def _onbuild(config: Config, text: str) -> None:
-    words = split(text)
-    if not words:
-        raise ChangeError("ONBUILD requires at least one argument")
-    trigger = words[0].upper()
+def _read_onbuild(instruction: Instruction) -> _Step:
+    trigger = _at_least_one(instruction)[0].upper()
+    _check_flags(instruction)
     if trigger == "ONBUILD":
         raise ChangeError("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
     if trigger in ("MAINTAINER", "FROM"):
         raise ChangeError(f"{trigger} isn't allowed as an ONBUILD trigger")
-    if trigger.lower() not in _INSTRUCTIONS and trigger.lower() not in _REFUSED:
-        raise ChangeError(f"dockerfile parse error: unknown instruction: {trigger}")
-    config["OnBuild"] = [*(config.get("OnBuild") or []), text]
+    later = re.sub(
+        r"^[\t\n\f\r ]*ONBUILD[\t\n\f\r ]*", "", instruction.original, flags=re.IGNORECASE
+    )
+    return lambda changed: changed.config.update(
+        OnBuild=[*(changed.config.get("OnBuild") or []), later]
+    )
 
 
-def _healthcheck(config: Config, text: str) -> None:
-    words = split(text)
-    if not words:
-        raise ChangeError("HEALTHCHECK requires at least one argument")
-    options: dict[str, str] = {}
-    while words and words[0].startswith("--"):
-        name, equals, value = words[0][2:].partition("=")
-        if name not in ("interval", "timeout", "start-period", "retries"):
-            raise ChangeError(f"Unknown flag: {name}")
-        if not equals:
-            raise ChangeError(f"Missing a value on flag: {name}")
-        if name in options:
-            raise ChangeError(f"Duplicate flag specified: {name}")
-        options[name] = value
-        text = text[text.index(words[0]) + len(words[0]) :].lstrip()
-        words = words[1:]
-    if not words:
-        raise ChangeError("Missing command after HEALTHCHECK flags")
-    kind, rest = words[0].upper(), text[len(words[0]) :].strip()
-    if kind == "NONE":
-        if rest:
+def _read_healthcheck(instruction: Instruction) -> _Step:
+    kind, *command = _at_least_one(instruction)
+    if kind.upper() == "NONE":
+        if command:
             raise ChangeError("HEALTHCHECK NONE takes no arguments")
-        config["Healthcheck"] = {"Test": ["NONE"]}
-        return
-    if kind != "CMD":
-        raise ChangeError(f'Unknown type "{kind}" in HEALTHCHECK (try CMD)')
-    command = _json(rest)
-    if command is None:
-        command = [rest] if rest else []
-        form = "CMD-SHELL"
-    else:
-        form = "CMD"
+        return lambda changed: changed.config.update(Healthcheck={"Test": ["NONE"]})
+    flags = _check_flags(instruction, *_INTERVALS, "retries")
+    if kind.upper() != "CMD":
+        raise ChangeError(f"Unknown type {quoted(kind.upper())} in HEALTHCHECK (try CMD)")
     if not command:
         raise ChangeError("Missing command after HEALTHCHECK CMD")
-    check: dict[str, Any] = {"Test": [form, *command]}
-    for option, key in (
-        ("interval", "Interval"),
-        ("timeout", "Timeout"),
-        ("start-period", "StartPeriod"),
-    ):
-        if nanoseconds := _duration(options.get(option, ""), option):
-            check[key] = nanoseconds
-    if options.get("retries"):
-        retries = options["retries"]
-        if not re.fullmatch(r"[+-]?[0-9]+", retries):
-            raise ChangeError(f'strconv.ParseInt: parsing "{retries}": invalid syntax')
-        if int(retries) < 1:
-            raise ChangeError(f"--retries must be at least 1 (not {int(retries)})")
-        check["Retries"] = int(retries)
-    config["Healthcheck"] = check
+    check: dict[str, Any] = {"Test": ["CMD" if instruction.json else "CMD-SHELL", *command]}
+    for flag, key in _INTERVALS.items():
+        check[key] = _interval(flag, flags.get(flag, ""))
+    check["Retries"] = _retries(flags.get("retries", ""))
+    check = {key: value for key, value in check.items() if value}
+    return lambda changed: changed.config.update(Healthcheck=check)
 
 
-_UNITS = {
-    "ns": 1,
-    "us": 10**3,
-    "µs": 10**3,
-    "μs": 10**3,
-    "ms": 10**6,
-    "s": 10**9,
-    "m": 60 * 10**9,
-    "h": 3600 * 10**9,
+_INTERVALS = {
+    "interval": "Interval",
+    "timeout": "Timeout",
+    "start-period": "StartPeriod",
+    "start-interval": "StartInterval",
 }
-_TERM = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+_MILLISECOND = 10**6
 
 
-def _duration(text: str, option: str) -> int:
-    """Return a Go duration ("1m30s") in nanoseconds, 0 for an empty one."""
-    if not text or text == "0":
+def _interval(flag: str, text: str) -> int:
+    """Return nanoseconds; 0, which leaves it to docker, when nothing is given."""
+    if not text:
         return 0
-    terms = _TERM.findall(text)
-    if "".join(number + unit for number, unit in terms) != text.lstrip("+-"):
-        raise ChangeError(f'time: invalid duration "{text}"')
-    if text.startswith("-"):
-        raise ChangeError(f'Interval "{option}" cannot be less than 1ms')
-    from decimal import Decimal
-
-    nanoseconds = int(sum(Decimal(number) * _UNITS[unit] for number, unit in terms))
-    if nanoseconds < 10**6:
-        raise ChangeError(f'Interval "{option}" cannot be less than 1ms')
-    return nanoseconds
+    try:
+        duration = nanoseconds(text)
+    except ValueError as e:
+        raise ChangeError(str(e)) from None
+    if duration and duration < _MILLISECOND:
+        raise ChangeError(f"Interval {quoted(flag)} cannot be less than 1ms")
+    return duration
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _retries(text: str) -> int:
+    if not text:
+        return 0
+    number = _INTEGER.fullmatch(text)
+    if not number:
+        raise ChangeError(f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax")
+    # Python refuses to read thousands of digits.
+    retries = int(number[1] + number[2][:11])
+    if not -(2**31) <= retries < 2**31:
+        raise ChangeError(f"strconv.ParseInt: parsing {quoted(text)}: value out of range")
+    if retries < 0:
+        raise ChangeError(f"--retries cannot be negative ({retries})")
+    return retries
 
 
-_INSTRUCTIONS: dict[str, Callable[[Config, str], None]] = {
-    "cmd": _cmd,
-    "entrypoint": _entrypoint,
-    "env": _env,
-    "expose": _expose,
-    "healthcheck": _healthcheck,
-    "label": _label,
-    "onbuild": _onbuild,
-    "stopsignal": _stop_signal,
-    "user": _user,
-    "volume": _volume,
-    "workdir": _workdir,
+_INTEGER = re.compile(r"([+-]?)0*([0-9]+)")
+
+_READERS: dict[str, Callable[[Instruction], _Step]] = {
+    "cmd": _read_cmd,
+    "entrypoint": _read_entrypoint,
+    "env": _read_env,
+    "expose": _read_expose,
+    "healthcheck": _read_healthcheck,
+    "label": _read_label,
+    "onbuild": _read_onbuild,
+    "stopsignal": _read_stopsignal,
+    "user": _read_user,
+    "volume": _read_volume,
+    "workdir": _read_workdir,
 }
+
+
+def _check_flags(instruction: Instruction, *known: str) -> dict[str, str]:
+    """Return the flags by name; raises ChangeError for one that is unknown, or has no value."""
+    flags: dict[str, str] = {}
+    for flag in instruction.flags:
+        name, equals, value = flag.removeprefix("--").partition("=")
+        if name not in known:
+            raise ChangeError(f"Unknown flag: {name}")
+        if name in flags:
+            raise ChangeError(f"Duplicate flag specified: {name}")
+        if not equals:
+            raise ChangeError(f"Missing a value on flag: {name}")
+        flags[name] = value
+    return flags
+
+
+def _at_least_one(instruction: Instruction) -> tuple[str, ...]:
+    if not instruction.arguments:
+        raise ChangeError(f"{instruction.keyword.upper()} requires at least one argument")
+    return instruction.arguments
+
+
+def _exactly_one(instruction: Instruction) -> str:
+    if len(instruction.arguments) != 1:
+        raise ChangeError(f"{instruction.keyword.upper()} requires exactly one argument")
+    return instruction.arguments[0]
+
+
+def _pairs(instruction: Instruction) -> list[tuple[str, str]]:
+    _check_flags(instruction)
+    names, values = _at_least_one(instruction)[::2], instruction.arguments[1::2]
+    if not all(names):
+        raise ChangeError(f"{instruction.keyword.upper()} names can not be blank")
+    return list(zip(names, values, strict=True))

@@ -60,15 +60,11 @@ def main(arguments: list[str]) -> int:
         return result if isinstance(result, int) else 0
     except FerryError as e:
         return _fail(f"Error: {_one_line(e)}", e.exit_code)
-    except click.exceptions.NoSuchOption as e:
-        return _usage(f"unknown flag: {e.option_name}", e, 125)
     except click.exceptions.NoArgsIsHelpError as e:
         click.echo(e.format_message())
         return 0
     except click.UsageError as e:
-        # docker exits with 125 where an option itself is wrong, with 1 where an argument is.
-        wrong_option = isinstance(e, click.BadParameter) and isinstance(e.param, click.Option)
-        return _usage(e.format_message(), e, 125 if wrong_option else 1)
+        return _usage(e)
     except click.ClickException as e:
         return _fail(f"Error: {e.format_message()}", 1)
     except (KeyboardInterrupt, click.Abort):
@@ -82,12 +78,16 @@ def main(arguments: list[str]) -> int:
         return _fail(f"Error: {place}{e.strerror or e}", 1)
 
 
-def _usage(message: str, error: click.UsageError, code: int) -> int:
+def _usage(error: click.UsageError) -> int:
+    from ferryman.cli.usage import words
+
+    message, code = words(error)
+    lines = [f"ferry: {message}"]
+    if error.ctx:
+        lines.append(error.ctx.get_usage().replace("Usage: ", "Usage:  ", 1))
     command = error.ctx.command_path if error.ctx else "ferry"
-    usage = error.ctx.get_usage().replace("Usage: ", "Usage:  ", 1) if error.ctx else ""
-    return _fail(
-        f"ferry: {message}\n\n{usage}\n\nRun '{command} --help' for more information", code
-    )
+    lines.append(f"Run '{command} --help' for more information")
+    return _fail("\n\n".join(lines), code)
 
 
 def _fail(message: str, code: int) -> int:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ferryman.errors import UsageError
+from ferryman.errors import InvalidFlag, UsageError
 from ferryman.image.reference import Reference
 from ferryman.store import images
 from ferryman.store.images import Image, all_images, find
@@ -33,7 +33,7 @@ def listed(
 
     `filters` are ``key=value`` with the keys before, since (an image), dangling (true, false),
     label (key or key=value, all must match), reference (a pattern, one must match); `references`
-    are further patterns.  Raises UsageError, ImageNotFound, StoreError.
+    are further patterns.  Raises InvalidFlag, UsageError, ImageNotFound, StoreError.
     """
     with reading(store):
         found = all_images(store)
@@ -65,8 +65,8 @@ def _parsed(filters: Sequence[str]) -> dict[str, list[str]]:
         key, equals, value = text.partition("=")
         key = key.strip().lower()
         if not equals:
-            raise UsageError(
-                f"invalid argument {text!r}: bad format of filter (expected name=value)"
+            raise InvalidFlag(
+                f'invalid argument "{text}": bad format of filter (expected name=value)'
             )
         if key not in _KEYS:
             raise UsageError(f"invalid filter '{key}'")

@@ -1,0 +1,114 @@
+"""The peers, each on folders of its own, started here and stopped here."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.command import Command
+from tests.peers.dockerd import running_dockerd
+from tests.peers.mounts import remove
+
+_NEEDED = ("dockerd", "docker", "containerd", "setpriv", "podman", "runc", "skopeo", "openssl")
+
+_CONTAINERS_CONF = """
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+runtime = "runc"
+"""
+
+
+class Peers(NamedTuple):
+    """ferry and its peers, ready to be asked."""
+
+    folder: Path
+    """A folder for whatever else has to be written; it goes with the peers."""
+    ferry: Command
+    docker: Command
+    podman: Command
+    skopeo: Command
+
+
+@contextmanager
+def running() -> Iterator[Peers]:
+    """Start the peers, and stop them and take away all that they wrote when the block ends.
+
+    Raises SystemExit when one is not installed or this is not root.
+    """
+    ferry = Path(sys.executable).with_name("ferry")
+    missing = [program for program in _NEEDED if shutil.which(program) is None]
+    if not ferry.exists():
+        missing.append(f"ferry beside {Path(sys.executable).name} (pip install -e .)")
+    if missing:
+        raise SystemExit(f"not installed: {', '.join(missing)}")
+    if os.getuid():
+        raise SystemExit("docker and podman on folders of their own need root")
+    # Not /tmp, which is memory on many machines, unless it is asked for.
+    folder = Path(tempfile.mkdtemp(prefix="ferry-", dir=os.environ.get("TMPDIR", "/var/tmp")))
+    folder = folder.resolve()
+    try:
+        env = _containers_env(folder)
+        (folder / "docker").mkdir()
+        with running_dockerd(folder / "docker", folder / "home") as docker:
+            driver = docker.text("info", "--format", "{{.Driver}}")
+            yield Peers(
+                folder,
+                # Without the byte code that every installed ferry has, its start takes longer.
+                Command((str(ferry),), {"PYTHONDONTWRITEBYTECODE": ""}),
+                docker,
+                _podman(folder / "podman", "vfs" if driver == "vfs" else "overlay", env),
+                Command(
+                    (
+                        *("skopeo", "--policy", f"{folder}/home/.config/containers/policy.json"),
+                        *("--tmpdir", str(folder / "tmp"), "copy", "--quiet"),
+                    ),
+                    env,
+                ),
+            )
+    finally:
+        remove(folder)
+
+
+def _containers_env(folder: Path) -> dict[str, str]:
+    """Return what keeps podman and skopeo away from the machine's own settings and folders."""
+    policy = folder / "home/.config/containers/policy.json"
+    policy.parent.mkdir(parents=True)
+    policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    (folder / "containers.conf").write_text(_CONTAINERS_CONF)
+    (folder / "tmp").mkdir()
+    return {
+        "HOME": str(folder / "home"),
+        "TMPDIR": str(folder / "tmp"),
+        "CONTAINERS_CONF": str(folder / "containers.conf"),
+    }
+
+
+def _podman(folder: Path, driver: str, env: dict[str, str]) -> Command:
+    return Command(
+        (
+            *("podman", "--root", str(folder / "root"), "--runroot", str(folder / "run")),
+            *("--tmpdir", str(folder / "tmp"), "--network-config-dir", str(folder / "net")),
+            *("--cgroup-manager", "cgroupfs", "--events-backend", "none"),
+            *("--storage-driver", driver),
+        ),
+        env,
+    )
+
+
+def without_images(docker: Command) -> None:
+    """Remove every image that docker has, the ones in between of a build included.
+
+    Raises RuntimeError when one stays.
+    """
+    before: set[str] = set()
+    while images := set(docker.text("images", "--all", "--quiet").split()):
+        if images == before:
+            raise RuntimeError(f"docker does not remove {', '.join(sorted(images))}")
+        # An image goes only after those that were built on it; the next turn takes it.
+        docker.run("rmi", "--force", *sorted(images), check=False)
+        before = images

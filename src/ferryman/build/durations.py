@@ -1,0 +1,42 @@
+"""Durations as Go programs write them: ``1m30s``, ``1.5h``, ``300ms``."""
+
+import re
+
+from ferryman.build.words import quoted
+
+_UNITS = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "μs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
+_TERM = re.compile(r"([0-9]*)\.?([0-9]*)([^.0-9]*)")
+_LARGEST = 2**63 - 1
+
+
+def nanoseconds(text: str) -> int:
+    """Return a duration in nanoseconds; raises ValueError in the words of Go's time package."""
+    terms = text[1:] if text.startswith(("+", "-")) else text
+    if terms == "0":
+        return 0
+    total = at = 0
+    while at < len(terms) or not terms:
+        term = _TERM.match(terms, at)
+        # More digits than these do not fit, or do not count.
+        if not term or not term[1] + term[2] or len(term[1].lstrip("0")) > 19:
+            raise ValueError(f"time: invalid duration {quoted(text)}")
+        whole, fraction, unit = term[1][-19:], term[2][:18], term[3]
+        if not unit:
+            raise ValueError(f"time: missing unit in duration {quoted(text)}")
+        if unit not in _UNITS:
+            raise ValueError(f"time: unknown unit {quoted(unit)} in duration {quoted(text)}")
+        total += int(whole or 0) * _UNITS[unit]
+        total += int(fraction or 0) * _UNITS[unit] // 10 ** len(fraction)
+        at = term.end()
+    if total > _LARGEST:
+        raise ValueError(f"time: invalid duration {quoted(text)}")
+    return -total if text.startswith("-") else total
