@@ -15,7 +15,7 @@ from ferryman.archive.stream import CHUNK, Bounded, Counted, Limited, RewoundStr
 from ferryman.errors import InvalidArchive, StoreError
 from ferryman.image import digest as digests
 from ferryman.image.digest import Digest, Hash
-from ferryman.store.durable import write_all
+from ferryman.store.durable import write_all, write_back
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease
 
@@ -23,6 +23,7 @@ Advance = Callable[[int], None]
 """Called with every number of bytes read; it may raise to stop the work."""
 
 _BUFFERS = 4
+_WRITE_BACK = 8 << 20
 
 
 class Taken(NamedTuple):
@@ -171,7 +172,7 @@ def _pump(
 
     hashing = threading.Thread(target=hash_all, name="hash", daemon=True)
     hashing.start()
-    done = 0
+    done = flushed = 0
     try:
         while size is None or done < size:
             buffer = free.get()
@@ -187,6 +188,9 @@ def _pump(
             if watch:
                 watch(view[:n])
             done += n
+            if fd is not None and done - flushed >= _WRITE_BACK:
+                write_back(fd, flushed, done - flushed)
+                flushed = done
             advance(n)
     finally:
         full.put(None)

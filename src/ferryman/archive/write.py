@@ -20,7 +20,7 @@ from ferryman.image.digest import Digest
 from ferryman.image.manifest import IMAGE_NAME, OCI_INDEX, REF_NAME, Descriptor, Index
 from ferryman.image.reference import Reference
 from ferryman.store import blobs
-from ferryman.store.durable import write_all
+from ferryman.store.durable import write_all, written_back
 from ferryman.store.layout import Store
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
@@ -138,6 +138,21 @@ class FileSink:
 
     def copy(self, fd: int, size: int, advance: Advance, start: int = 0) -> None:
         """Take `size` bytes of a file, from byte `start` on."""
+        if size <= _COPY:
+            self._copy_all(fd, size, start, advance)
+            return
+        at = os.lseek(self._fd, 0, os.SEEK_CUR)
+        with written_back(self._fd) as write_back:
+
+            def copied(n: int) -> None:
+                nonlocal at
+                write_back(at, n)
+                at += n
+                advance(n)
+
+            self._copy_all(fd, size, start, copied)
+
+    def _copy_all(self, fd: int, size: int, start: int, advance: Advance) -> None:
         done = 0
         while done < size:
             try:

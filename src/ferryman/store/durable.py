@@ -1,6 +1,10 @@
 """Writing so that a crash leaves the old state or the new one: aside, fsync, rename, fsync."""
 
 import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
 
 
 def replace(path: str, content: bytes, *, aside: str, mode: int = 0o644) -> None:
@@ -24,6 +28,33 @@ def write_all(fd: int, content: bytes | bytearray | memoryview) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def write_back(fd: int, start: int, size: int) -> None:
+    """Have the kernel begin to bring part of a file to the disk, without waiting for it.
+
+    The fsync at the end then finds most of its work done.
+    """
+    # What has just been written is dirty, so the advice begins the writing and drops nothing.
+    os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
+
+
+@contextmanager
+def written_back(fd: int) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that does as `write_back` does, in a thread of its own: copying goes on."""
+    ranges: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
+
+    def work() -> None:
+        while part := ranges.get():
+            write_back(fd, *part)
+
+    thread = threading.Thread(target=work, name="write-back", daemon=True)
+    thread.start()
+    try:
+        yield lambda start, size: ranges.put((start, size))
+    finally:
+        ranges.put(None)
+        thread.join()
 
 
 def sync_folder(path: str) -> None:
