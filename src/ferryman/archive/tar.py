@@ -161,7 +161,9 @@ def _headers(what: str, limit: int) -> Generator[Member | tuple[int, int], bytes
                     raise _ends_early(what, offset)
                 offset += BLOCK
                 more = block[504]
-            member = extension.apply(member._replace(offset=offset))
+            if offset != member.offset:
+                member = member._replace(offset=offset)
+            member = extension.apply(member)
         except ValueError as e:
             raise InvalidArchive(f"{what}: {e} at byte {at}") from None
         extension = extension.next()
@@ -298,8 +300,8 @@ def _parse(block: bytes, offset: int) -> Member:
         minor,
         prefix,
     ) = _HEADER.unpack(block)
-    rest = block[:148] + block[156:]
-    if _number(checksum) not in (total := sum(rest) + 8 * 0x20, total - 256 * _high(rest)):
+    total = sum(block) - sum(checksum) + 8 * 0x20
+    if (stored := _number(checksum)) != total and stored != total - 256 * _high(block, checksum):
         raise ValueError("not a tar header (its checksum is wrong)")
     if type[0] not in _KNOWN_TYPES and type not in b"xgLK":
         raise ValueError(f"unknown member type {type.decode('latin-1')!r}")
@@ -325,9 +327,9 @@ def _parse(block: bytes, offset: int) -> Member:
     )
 
 
-def _high(content: bytes) -> int:
-    """Count the bytes above 127: some old programs sum up signed bytes."""
-    return 0 if content.isascii() else sum(byte > 127 for byte in content)
+def _high(block: bytes, checksum: bytes) -> int:
+    """Count the bytes above 127 beside the checksum: some old programs sum up signed bytes."""
+    return sum(byte > 127 for byte in block) - sum(byte > 127 for byte in checksum)
 
 
 def _number(field: bytes) -> int:
@@ -337,13 +339,13 @@ def _number(field: bytes) -> int:
         if field[0] & 0x40:  # negative, in two's complement
             value -= 1 << (8 * len(field) - 1)
         return value
-    text = field.strip(b" \0")
-    if not text:
-        return 0
-    try:
-        return int(text.split(b"\0", 1)[0], 8)
-    except ValueError:
-        raise ValueError("not a number in a header") from None
+    text = field.rstrip(b" \0")
+    if not text.isdigit():
+        text = text.lstrip(b" \0").split(b"\0", 1)[0] or b"0"
+    # Python would take signs, underscores and prefixes for part of a number.
+    if not text.isdigit() or b"8" in text or b"9" in text:
+        raise ValueError("not a number in a header")
+    return int(text, 8)
 
 
 def header(member: Member) -> bytes:
