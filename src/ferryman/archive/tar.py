@@ -28,6 +28,7 @@ _KNOWN_TYPES = frozenset(b"0123456") | frozenset(b"\07S")
 # A pax header or a long name beyond this is an attack on memory, not a name.
 _MAX_EXTENSION = 1 << 20
 _MAX_SIZE = 1 << 62
+_OCTAL = b"01234567"
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12x")
 
 
@@ -340,12 +341,12 @@ def _number(field: bytes) -> int:
             value -= 1 << (8 * len(field) - 1)
         return value
     text = field.rstrip(b" \0")
-    if not text.isdigit():
-        text = text.lstrip(b" \0").split(b"\0", 1)[0] or b"0"
-    # Python would take signs, underscores and prefixes for part of a number.
-    if not text.isdigit() or b"8" in text or b"9" in text:
-        raise ValueError("not a number in a header")
-    return int(text, 8)
+    # What int() would take beyond octal digits (signs, underscores) is no part of a number here.
+    if text.strip(_OCTAL):
+        text = text.lstrip(b" \0").split(b"\0", 1)[0]
+        if text.strip(_OCTAL):
+            raise ValueError("not a number in a header")
+    return int(text or b"0", 8)
 
 
 def header(member: Member) -> bytes:
