@@ -144,16 +144,19 @@ def _headers(what: str, limit: int) -> Generator[Member | tuple[int, int], bytes
                 raise _ends_early(what, at)
             return
         try:
-            member = _parse(block, at + BLOCK)
-            if member.type in b"xgLK":
-                if member.size > _MAX_EXTENSION:
-                    raise ValueError(f"extended header of {member.size} bytes is too large")
-                content = yield at + BLOCK, member.size
-                if len(content) < member.size:
+            _check_sum(block)
+            type = block[156:157]
+            if type in b"xgLK":
+                size = _number(block[124:136])
+                if not 0 <= size <= _MAX_EXTENSION:
+                    raise ValueError(f"extended header of {size} bytes is too large")
+                content = yield at + BLOCK, size
+                if len(content) < size:
                     raise _ends_early(what, at)
-                extension.take(member.type, content)
-                at += BLOCK + padded(member.size)
+                extension.take(type, content)
+                at += BLOCK + padded(size)
                 continue
+            member = _parse(block, at + BLOCK)
             offset = at + BLOCK
             more = member.type == b"S" and block[482]
             while more:  # old GNU tar continues a sparse map in blocks of its own
@@ -217,11 +220,10 @@ class _Extension:
             member = member._replace(link=self._link)
         pax = self._common | self._pax if self._common else self._pax
         if pax:
-            if any(key.startswith(b"GNU.sparse.") for key in pax):
-                member = member._replace(name=pax.get(b"GNU.sparse.name", member.name))
             member = member._replace(
                 pax=pax,
-                name=pax.get(b"path", member.name),
+                # A sparse file's header, and its path, may carry a name made up for old readers.
+                name=pax.get(b"GNU.sparse.name") or pax.get(b"path", member.name),
                 link=pax.get(b"linkpath", member.link),
                 size=_decimal(pax, b"size", member.size),
                 uid=_decimal(pax, b"uid", member.uid),
@@ -290,7 +292,7 @@ def _parse(block: bytes, offset: int) -> Member:
         gid,
         size,
         mtime,
-        checksum,
+        _checksum,
         type,
         link,
         magic,
@@ -301,10 +303,7 @@ def _parse(block: bytes, offset: int) -> Member:
         minor,
         prefix,
     ) = _HEADER.unpack(block)
-    total = sum(block) - sum(checksum) + 8 * 0x20
-    if (stored := _number(checksum)) != total and stored != total - 256 * _high(block, checksum):
-        raise ValueError("not a tar header (its checksum is wrong)")
-    if type[0] not in _KNOWN_TYPES and type not in b"xgLK":
+    if type[0] not in _KNOWN_TYPES:
         raise ValueError(f"unknown member type {type.decode('latin-1')!r}")
     name = name.split(b"\0", 1)[0]
     if magic == b"ustar\0" and (start := prefix.split(b"\0", 1)[0]):
@@ -328,9 +327,15 @@ def _parse(block: bytes, offset: int) -> Member:
     )
 
 
-def _high(block: bytes, checksum: bytes) -> int:
-    """Count the bytes above 127 beside the checksum: some old programs sum up signed bytes."""
-    return sum(byte > 127 for byte in block) - sum(byte > 127 for byte in checksum)
+def _check_sum(block: bytes) -> None:
+    checksum = block[148:156]
+    total = sum(block) - sum(checksum) + 8 * 0x20
+    if (stored := _number(checksum)) == total:
+        return
+    # Some old programs sum up signed bytes.
+    high = sum(byte > 127 for byte in block) - sum(byte > 127 for byte in checksum)
+    if stored != total - 256 * high:
+        raise ValueError("not a tar header (its checksum is wrong)")
 
 
 def _number(field: bytes) -> int:
