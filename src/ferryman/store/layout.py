@@ -8,6 +8,8 @@
     meta/leases/    one locked file a running operation: the blobs it relies on
     meta/*.lock     see `lock`
     tmp/<lease>/    everything that a running operation has not finished
+    layers/<id>/    one folder a layer (the hex of its diff ID) that has been made mountable
+    containers/     one folder a container, see runtime.record
 """
 
 import os
@@ -42,6 +44,16 @@ class Store(NamedTuple):
     def meta(self) -> str:
         """The folder of what the image layout has no place for."""
         return f"{self.root}/meta"
+
+    @property
+    def containers(self) -> str:
+        """The folder with one folder for each container."""
+        return f"{self.root}/containers"
+
+    @property
+    def layers(self) -> str:
+        """The folder with one folder for each layer that containers stand on."""
+        return f"{self.root}/layers"
 
     @property
     def leases(self) -> str:
