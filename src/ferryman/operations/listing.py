@@ -84,7 +84,7 @@ def _test(store: Store, key: str, values: Sequence[str]) -> Callable[[Image], bo
     if key == "label":
         return lambda image: all(_labelled(image, value) for value in values)
     if key == "until":
-        limit = min(_moment(value) for value in values)
+        limit = min(moment_of(value) for value in values)
         return lambda image: image.config.created_at < limit
     others = [find(store, value).config.created_at for value in values]
     if key == "before":
@@ -103,7 +103,7 @@ def _boolean(text: str) -> bool:
 _LENGTH = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 
 
-def _moment(text: str) -> float:
+def moment_of(text: str) -> float:
     """Return what ``until=`` means: seconds since 1970, an RFC 3339 time, or so long ago."""
     import time
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from ferryman.errors import Conflict
 from ferryman.image import config as configs
 from ferryman.image.digest import Digest
+from ferryman.image.manifest import Descriptor
 from ferryman.image.reference import Reference
 from ferryman.store import collect
 from ferryman.store.images import Image, all_images, referenced, resolve
@@ -35,8 +36,9 @@ def remove(store: Store, text: str, *, force: bool = False) -> Removed:
                 f"conflict: unable to delete {image.id.short} (must be forced) - "
                 "image is referenced in multiple repositories"
             )
-        same = _targets(store, image) if by_id else {image.digest}
-        needed = {blob.id for blob in referenced(store, image.target)}
+        targets = _targets(store, image) if by_id else [image.target]
+        same = {target.digest for target in targets}
+        needed = {blob.id for target in targets for blob in referenced(store, target)}
     going = image.names if by_id else (name,) if name else ()
 
     def change(before: list[Entry]) -> list[Entry]:
@@ -45,13 +47,13 @@ def remove(store: Store, text: str, *, force: bool = False) -> Removed:
         return [entry for entry in before if entry.name != name]
 
     update(store, change)
-    gone = collect.collect(store, needed | same)
+    gone = collect.collect(store, needed)
     return Removed(tuple(going), _deleted(image, gone), sum(gone.values()))
 
 
-def _targets(store: Store, image: Image) -> set[Digest]:
+def _targets(store: Store, image: Image) -> list[Descriptor]:
     """Return all manifests under which an image is here: plain and compressed, perhaps."""
-    return {each.digest for each in all_images(store) if each.id == image.id}
+    return [each.target for each in all_images(store) if each.id == image.id]
 
 
 def _deleted(image: Image, gone: Collection[Digest]) -> tuple[Digest, ...]:

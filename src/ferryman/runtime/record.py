@@ -151,7 +151,9 @@ class State(msgspec.Struct, frozen=True):
     init: Process | None = None
     """The container's first process, while it runs."""
     monitor: Process | None = None
-    """conmon, while it runs."""
+    """conmon, while it runs; while it is restarting, what will start it again."""
+    starter: Process | None = None
+    """The command that is starting it at this moment."""
     exit_code: int = 0
     error: str = ""
     oom_killed: bool = False

@@ -1,0 +1,16 @@
+"""``ferry pause``."""
+
+import click
+
+from ferryman.cli.each import for_each
+from ferryman.cli.stores import chosen_store
+
+
+@click.command("pause")
+@click.argument("names", nargs=-1, required=True, metavar="CONTAINER [CONTAINER...]")
+def command(names: tuple[str, ...]) -> int:
+    """Pause all processes within one or more containers."""
+    from ferryman.operations.stop import pause
+
+    store = chosen_store()
+    return for_each(names, lambda name: pause(store, name))

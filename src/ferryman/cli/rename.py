@@ -1,0 +1,15 @@
+"""``ferry rename``."""
+
+import click
+
+from ferryman.cli.stores import chosen_store
+
+
+@click.command("rename")
+@click.argument("container", metavar="CONTAINER")
+@click.argument("name", metavar="NEW_NAME")
+def command(container: str, name: str) -> None:
+    """Rename a container."""
+    from ferryman.operations.rename import rename
+
+    rename(chosen_store(), container, name)

@@ -1,0 +1,26 @@
+"""``ferry stop``."""
+
+import click
+
+from ferryman.cli.each import for_each
+from ferryman.cli.stores import chosen_store
+
+
+@click.command("stop")
+@click.option("-s", "--signal", metavar="SIGNAL", help="Signal to send to the container")
+@click.option(
+    "-t",
+    "--timeout",
+    "--time",
+    "timeout",
+    type=int,
+    metavar="SECONDS",
+    help="Seconds to wait before killing the container (default 10)",
+)
+@click.argument("names", nargs=-1, required=True, metavar="CONTAINER [CONTAINER...]")
+def command(signal: str | None, timeout: int | None, names: tuple[str, ...]) -> int:
+    """Stop one or more running containers."""
+    from ferryman.operations.stop import stop
+
+    store = chosen_store()
+    return for_each(names, lambda name: stop(store, name, timeout=timeout, signal=signal))

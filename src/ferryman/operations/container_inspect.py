@@ -1,0 +1,140 @@
+"""Inspect: what is known of a container, in the shape of ``docker container inspect``."""
+
+from typing import Any
+
+import msgspec
+
+from ferryman.runtime import networks, record
+from ferryman.runtime.finish import settled
+from ferryman.runtime.record import Container, MountPoint, State
+from ferryman.runtime.settings import HostConfig
+from ferryman.store.layout import Store
+
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+def inspect(store: Store, text: str, *, size: bool = False) -> dict[str, Any]:
+    """Return a container's description as JSON values.
+
+    With `size` it says how many bytes it has written, and how many its files are in all.  Raises
+    ContainerNotFound, StoreError.
+    """
+    container = record.find(store, text)
+    state = settled(store, container)
+    folder = record.folder(store, container.id)
+    command = container.command
+    described = {
+        "Id": container.id,
+        "Created": container.created,
+        "Path": command[0] if command else "",
+        "Args": command[1:],
+        "State": _state(state),
+        "Image": container.image_id,
+        "ResolvConfPath": f"{folder}/bundle/resolv.conf",
+        "HostnamePath": f"{folder}/bundle/hostname",
+        "HostsPath": f"{folder}/bundle/hosts",
+        "LogPath": f"{folder}/log",
+        "Name": f"/{container.name}",
+        "RestartCount": state.restart_count,
+        "Driver": "overlay",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": None,
+        "HostConfig": _host_config(container.host_config),
+        "GraphDriver": {
+            "Data": {
+                "MergedDir": f"{folder}/merged",
+                "UpperDir": f"{folder}/upper",
+                "WorkDir": f"{folder}/work",
+            },
+            "Name": state.storage or "overlay",
+        },
+        "Mounts": [_mount(mount) for mount in container.mounts],
+        "Config": msgspec.to_builtins(container.config),
+        "NetworkSettings": _network_settings(store, container, state),
+    }
+    if size:
+        from ferryman.operations.container_size import container_size
+
+        written, whole = container_size(store, container)
+        described |= {"SizeRw": written, "SizeRootFs": whole}
+    return described
+
+
+def _state(state: State) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "Status": state.status,
+        "Running": state.up or state.status == "restarting",
+        "Paused": state.status == "paused",
+        "Restarting": state.status == "restarting",
+        "OOMKilled": state.oom_killed,
+        "Dead": state.status == "dead",
+        "Pid": state.init.pid if state.up and state.init else 0,
+        "ExitCode": 0 if state.up else state.exit_code,
+        "Error": state.error,
+        "StartedAt": state.started_at or _NEVER,
+        "FinishedAt": state.finished_at or _NEVER,
+    }
+    if state.health:
+        described["Health"] = msgspec.to_builtins(state.health)
+    return described
+
+
+def _host_config(host: HostConfig) -> dict[str, Any]:
+    described: dict[str, Any] = msgspec.to_builtins(host)
+    return described | {"LogConfig": {"Type": "k8s-file", "Config": {}}}
+
+
+def _mount(mount: MountPoint) -> dict[str, Any]:
+    described: dict[str, Any] = {"Type": mount.type}
+    if mount.name:
+        described["Name"] = mount.name
+    described |= {"Source": mount.source, "Destination": mount.destination}
+    if mount.driver:
+        described["Driver"] = mount.driver
+    return described | {"Mode": mount.mode, "RW": mount.rw, "Propagation": mount.propagation}
+
+
+def _network_settings(store: Store, container: Container, state: State) -> dict[str, Any]:
+    endpoints: dict[str, Any] = {}
+    for name in container.networks or ([] if state.endpoints else [_mode(container)]):
+        endpoints[name] = _endpoint(store, container, state, name)
+    for name in state.endpoints:
+        endpoints.setdefault(name, _endpoint(store, container, state, name))
+    ports: dict[str, Any] = {}
+    if state.up:
+        ports = dict.fromkeys(container.config.exposed_ports or {})
+        ports |= msgspec.to_builtins(state.ports)
+    first = endpoints.get("bridge", {})
+    return {
+        "SandboxID": container.id if state.up else "",
+        "SandboxKey": f"/proc/{state.init.pid}/ns/net" if state.up and state.init else "",
+        "Ports": ports,
+        "Gateway": first.get("Gateway", ""),
+        "IPAddress": first.get("IPAddress", ""),
+        "IPPrefixLen": first.get("IPPrefixLen", 0),
+        "MacAddress": first.get("MacAddress", ""),
+        "Networks": endpoints,
+    }
+
+
+def _mode(container: Container) -> str:
+    mode = container.host_config.network_mode
+    return "bridge" if mode == "default" else mode
+
+
+def _endpoint(store: Store, container: Container, state: State, name: str) -> dict[str, Any]:
+    endpoint = state.endpoints.get(name, record.Endpoint())
+    return {
+        "IPAMConfig": None,
+        "Links": None,
+        "Aliases": endpoint.aliases,
+        "MacAddress": endpoint.mac_address,
+        "NetworkID": endpoint.network_id or networks.id_of(store, name),
+        "EndpointID": container.id if state.up and endpoint.ip_address else "",
+        "Gateway": endpoint.gateway,
+        "IPAddress": endpoint.ip_address,
+        "IPPrefixLen": endpoint.ip_prefix_len,
+    }

@@ -1,0 +1,141 @@
+"""Stop, kill, pause: signals to containers, and their end."""
+
+import signal as signals
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+from ferryman.errors import Conflict, FerryError
+from ferryman.operations.wait import ended
+from ferryman.runtime import record
+from ferryman.runtime.engine import Engine, EngineError
+from ferryman.runtime.finish import settled
+from ferryman.runtime.record import Container, State
+from ferryman.runtime.start import start
+from ferryman.store.layout import Store
+
+STOP_SECONDS = 10
+_KILL_SECONDS = 10
+
+
+def stop(store: Store, text: str, *, timeout: int | None = None, signal: str | None = None) -> None:
+    """Ask a container to end, and end it if it has not after `timeout` seconds (-1: never).
+
+    A container that does not run stays as it is.  Raises ContainerNotFound, EngineError,
+    StoreError.
+    """
+    container = record.find(store, text)
+    state = _stopping(store, container)
+    if not state.up:
+        return
+    if timeout is None:
+        timeout = container.config.stop_timeout
+        timeout = STOP_SECONDS if timeout is None else timeout
+    engine = engine_of(store, container, state)
+    if state.status == "paused":
+        _tell(engine.resume, container.id)
+    wanted = signal_number(signal or container.config.stop_signal or "SIGTERM")
+    _tell(lambda name: engine.kill(name, str(wanted)), container.id)
+    state = ended(store, container, None if timeout < 0 else timeout)
+    if state.up:
+        _tell(lambda name: engine.kill(name, "KILL", everything=True), container.id)
+        state = ended(store, container, _KILL_SECONDS)
+    if state.up:
+        raise FerryError(f"cannot stop container: {text}: it has not ended after it was killed")
+
+
+def _stopping(store: Store, container: Container) -> State:
+    """Make it known that a container is not to be started again."""
+    settled(store, container)
+    with record.container_locked(store, container.id):
+        state = record.read_state(store, container.id)
+        if state.status == "restarting":
+            state = msgspec.structs.replace(state, status="exited", monitor=None)
+        state = msgspec.structs.replace(state, stopping=True)
+        record.write_state(store, container.id, state)
+    return state
+
+
+def _tell(action: Callable[[str], None], container_id: str) -> None:
+    """Do something to a container that may have ended in the meantime."""
+    with suppress(EngineError):
+        action(container_id)
+
+
+def kill(store: Store, text: str, signal: str = "KILL") -> None:
+    """Send a signal to a container's first process; raises ContainerNotFound, Conflict."""
+    container = record.find(store, text)
+    number = signal_number(signal)
+    state = settled(store, container)
+    if not state.up:
+        raise Conflict(f"cannot kill container: {text}: container {container.id} is not running")
+    if number == signals.SIGKILL:
+        state = _stopping(store, container)
+    engine = engine_of(store, container, state)
+    engine.kill(container.id, str(number))
+    if number == signals.SIGKILL:
+        if state.status == "paused":
+            _tell(engine.resume, container.id)
+        ended(store, container, _KILL_SECONDS)
+
+
+def restart(
+    store: Store, text: str, *, timeout: int | None = None, signal: str | None = None
+) -> None:
+    """Stop a container if it runs, and start it; raises what `stop` and `start` raise."""
+    container = record.find(store, text)
+    stop(store, container.id, timeout=timeout, signal=signal)
+    start(store, container)
+
+
+def pause(store: Store, text: str) -> None:
+    """Freeze a container's processes; raises ContainerNotFound, Conflict, EngineError."""
+    _freeze(store, text, pausing=True)
+
+
+def unpause(store: Store, text: str) -> None:
+    """Let a container's processes go on; raises ContainerNotFound, Conflict, EngineError."""
+    _freeze(store, text, pausing=False)
+
+
+def _freeze(store: Store, text: str, *, pausing: bool) -> None:
+    container = record.find(store, text)
+    settled(store, container)
+    with record.container_locked(store, container.id):
+        state = record.read_state(store, container.id)
+        if not state.up:
+            raise Conflict(f"container {container.id} is not running")
+        engine = engine_of(store, container, state)
+        if pausing:
+            if state.status == "paused":
+                raise Conflict(f"container {container.id} is already paused")
+            engine.pause(container.id)
+        else:
+            if state.status != "paused":
+                raise Conflict(f"container {container.id} is not paused")
+            engine.resume(container.id)
+        status = "paused" if pausing else "running"
+        record.write_state(store, container.id, msgspec.structs.replace(state, status=status))
+
+
+def engine_of(store: Store, container: Container, state: State) -> Engine:
+    """Return the OCI runtime that a container runs under."""
+    return Engine(state.runtime, f"{record.folder(store, container.id)}/oci")
+
+
+def signal_number(text: str) -> int:
+    """Return the number of a signal by its name or number; raises FerryError."""
+    name = text.upper().removeprefix("SIG")
+    if name.isdigit() and 0 < int(name) <= 64:
+        return int(name)
+    base, plus, more = name.partition("+")
+    if base == "RTMIN" and (not plus or more.isdigit()):
+        return int(signals.SIGRTMIN) + int(more or 0)
+    base, minus, less = name.partition("-")
+    if base == "RTMAX" and (not minus or less.isdigit()):
+        return int(signals.SIGRTMAX) - int(less or 0)
+    try:
+        return int(signals.Signals[f"SIG{name}"])
+    except KeyError:
+        raise FerryError(f"invalid signal: {text}") from None

@@ -1,0 +1,103 @@
+"""A container's root filesystem: its image's layers below, what it has written on top.
+
+The layers are made mountable once and for all (`ready`); the mounts themselves are made in the
+mount namespace of whoever needs them (`mount`), and go with it.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from ferryman.errors import StoreError
+from ferryman.rootfs import lower, namespace, overlay
+from ferryman.rootfs.lower import Lower
+from ferryman.runtime import record
+from ferryman.runtime.record import Container, State
+from ferryman.store.layout import Store
+from ferryman.store.lease import hold
+
+
+class Rootfs(NamedTuple):
+    """What a root filesystem is to be mounted from, and where."""
+
+    lowers: Sequence[Lower]
+    """Lowest first."""
+    folder: str
+    """The container's, with ``upper``, ``work`` and ``merged`` in it."""
+
+    @property
+    def at(self) -> str:
+        """Where it is to be mounted."""
+        return f"{self.folder}/merged"
+
+    @property
+    def storage(self) -> str:
+        """``erofs`` when layers are mounted where they lie, ``extract`` when they were unpacked."""
+        return "erofs" if any(each.kind == "erofs" for each in self.lowers) else "extract"
+
+
+def ready(store: Store, container: Container) -> Rootfs:
+    """Make the layers of a container mountable, as far as they are not yet.
+
+    Raises InvalidArchive, InvalidImage, StoreError.
+    """
+    layers = [lower.Layer(each.digest, each.size, each.diff_id) for each in container.layers]
+    with hold(store) as lease:
+        lowers = lower.ready(store, lease, layers, container.storage)
+    folder = record.folder(store, container.id)
+    try:
+        for name in ("upper", "work", "merged"):
+            os.makedirs(f"{folder}/{name}", mode=0o755, exist_ok=True)
+    except OSError as e:
+        raise StoreError(f"cannot write to the store {store.root}: {e.strerror}") from None
+    return Rootfs(lowers, folder)
+
+
+def mount(rootfs: Rootfs, *, read_only: bool = False) -> str:
+    """Mount a root filesystem in this process's own mount namespace; return where.
+
+    Raises StoreError.
+    """
+    _unmount(rootfs.at)
+    try:
+        lowers = [lower.mount(each) for each in rootfs.lowers]
+        overlay.mount_overlay(
+            lowers[::-1],
+            f"{rootfs.folder}/upper",
+            f"{rootfs.folder}/work",
+            rootfs.at,
+            read_only=read_only,
+        )
+    except OSError as e:
+        raise StoreError(f"cannot mount {e.filename or rootfs.at}: {e.strerror}") from None
+    return rootfs.at
+
+
+def unmount(store: Store, container: Container) -> None:
+    """Take a root filesystem out of this process's mount namespace, if it is mounted there.
+
+    That is so for what a monitor calls at the end: it shares the monitor's.
+    """
+    _unmount(f"{record.folder(store, container.id)}/merged")
+
+
+def _unmount(at: str) -> None:
+    if os.path.ismount(at):
+        namespace.hide(at)
+
+
+@contextmanager
+def seen(store: Store, container: Container, state: State) -> Iterator[str]:
+    """Give the path at which a container's files are, without its volumes, for the block.
+
+    Of a container that runs, that is where its monitor has them; otherwise they are mounted here,
+    for this process alone (which must have one thread, and keeps the mounts to its end).  Raises
+    StoreError.
+    """
+    if state.up and state.monitor:
+        yield f"/proc/{state.monitor.pid}/root{record.folder(store, container.id)}/merged"
+        return
+    rootfs = ready(store, container)
+    namespace.private_mounts()
+    yield mount(rootfs)

@@ -1,0 +1,158 @@
+"""The monitor: conmon, which outlives the command that started it.
+
+It holds a container's terminal or pipes, writes its log and its exit code, and calls
+``ferry container cleanup`` at the end.  It lives in a mount namespace of its own, in which the
+container's root filesystem is mounted: when it ends, however that may be, the kernel takes those
+mounts back.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, NoReturn
+
+from ferryman.errors import FerryError
+from ferryman.runtime import cgroups, programs, record
+from ferryman.runtime.engine import Engine, EngineError, arguments, create_failed, plain
+from ferryman.runtime.record import Process
+
+_MAX_ANSWER = 1 << 20
+
+
+class Job(NamedTuple):
+    """What a monitor is to look after."""
+
+    container_id: str
+    name: str
+    bundle: str
+    """The folder with ``config.json``; sockets and process IDs are written to it too."""
+    log: str
+    exits: str
+    """The folder for the exit code."""
+    terminal: bool
+    stdin: bool
+    keep_stdin: bool
+    """Whether its standard input stays open when the one who was attached goes."""
+    at_end: Sequence[str]
+    """The command to be run when the container has ended."""
+
+
+class Started(NamedTuple):
+    """A container that has been created, and waits to be started."""
+
+    init: Process
+    monitor: Process
+
+
+def start(engine: Engine, job: Job, prepare: Callable[[], None]) -> Started:
+    """Start a monitor, have it create the container, and return when that is done.
+
+    `prepare` is called first, in the monitor's mount namespace: it mounts the root filesystem and
+    writes the bundle.  Raises EngineError, for what `prepare` raises too.
+    """
+    conmon = programs.needed("conmon", "conmon", "to look after running containers")
+    answer, told = os.pipe()
+    wait, go = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(answer)
+        os.close(go)
+        _become(conmon, engine, job, prepare, told, wait)
+    os.close(told)
+    os.close(wait)
+    try:
+        # conmon waits for this before it does anything: podman moves it to a cgroup first.
+        os.write(go, b"\0")
+        os.close(go)
+        said = b""
+        while len(said) < _MAX_ANSWER and (more := os.read(answer, 1 << 16)):
+            said += more
+            if said.endswith(b"\n"):
+                break
+    finally:
+        os.close(answer)
+        os.waitpid(pid, 0)
+    return _started(engine, job, said)
+
+
+def _started(engine: Engine, job: Job, said: bytes) -> Started:
+    try:
+        told = json.loads(said.splitlines()[-1]) if said else {}
+    except ValueError:
+        told = {}
+    if "failed" in told:
+        raise EngineError(str(told["failed"]), int(told["exit_code"]))
+    number = told.get("data", told.get("pid", -1))
+    if not isinstance(number, int) or number <= 0:
+        message = plain(str(told.get("message", ""))) or f"the monitor said: {said[-500:]!r}"
+        raise create_failed(engine.name, message)
+    init = record.process(number)
+    with open(f"{job.bundle}/conmon.pid", encoding="ascii") as f:
+        monitor = record.process(int(f.read()))
+    if init is None or monitor is None:
+        raise EngineError("the container ended before it was started")
+    return Started(init, monitor)
+
+
+def _become(
+    conmon: str, engine: Engine, job: Job, prepare: Callable[[], None], told: int, wait: int
+) -> NoReturn:
+    """Make the mounts and turn this process, a child, into conmon."""
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        from ferryman.rootfs import namespace
+
+        namespace.private_mounts()
+        if engine.hides_unified:
+            namespace.hide(cgroups.UNIFIED)
+        prepare()
+        os.set_inheritable(told, True)
+        os.set_inheritable(wait, True)
+        # Whoever reads what ferry prints is not to wait for the container's end.
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in range(3):
+            os.dup2(null, fd)
+        environment = _environment(told, wait)
+        os.execve(conmon, _command(conmon, engine, job), environment)
+    except BaseException as e:
+        known = isinstance(e, FerryError)
+        said = {
+            "failed": str(e) if known else f"cannot start the container: {e}",
+            "exit_code": e.exit_code if isinstance(e, EngineError) else 125,
+        }
+        os.write(told, json.dumps(said).encode() + b"\n")
+    os._exit(1)
+
+
+def _environment(told: int, wait: int) -> Mapping[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return kept | {"_OCI_SYNCPIPE": str(told), "_OCI_STARTPIPE": str(wait)}
+
+
+_KEPT = ("PATH", "HOME", "LANG", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "PYTHONPATH", "TMPDIR")
+
+
+def _command(conmon: str, engine: Engine, job: Job) -> list[str]:
+    runtime_arguments = ["--root", engine.root]
+    command = [
+        *(conmon, "--api-version", "1"),
+        *("--cid", job.container_id, "--cuuid", job.container_id, "--name", job.name),
+        *("--runtime", engine.path, *arguments(runtime_arguments, "--runtime-arg")),
+        *("--bundle", job.bundle, "--container-pidfile", f"{job.bundle}/pid"),
+        *("--conmon-pidfile", f"{job.bundle}/conmon.pid"),
+        *("--exit-dir", job.exits, "--persist-dir", job.exits),
+        *("--log-path", f"k8s-file:{job.log}", "--log-level", "error"),
+        *("--full-attach", "--no-sync-log"),
+        *("--exit-command", job.at_end[0], *arguments(job.at_end[1:], "--exit-command-arg")),
+    ]
+    for wanted, option in (
+        (job.terminal, "--terminal"),
+        (job.stdin, "--stdin"),
+        (job.keep_stdin, "--leave-stdin-open"),
+    ):
+        if wanted:
+            command.append(option)
+    return command
