@@ -11,7 +11,9 @@ from contextlib import ExitStack, contextmanager
 
 from ferryman.errors import InvalidImage, StoreError
 from ferryman.image import digest as digests
+from ferryman.image.decode import decode
 from ferryman.image.digest import Digest
+from ferryman.image.manifest import Descriptor
 from ferryman.store.durable import remove
 from ferryman.store.images import referenced
 from ferryman.store.index import entries
@@ -84,9 +86,27 @@ def _sweep(store: Store, only: Collection[Digest] | None) -> dict[Digest, int]:
 
 
 def reachable(store: Store) -> set[Digest]:
-    """Return the digests of all blobs that the index leads to; raises StoreError."""
+    """Return the digests of all blobs that names or containers lead to; raises StoreError."""
     targets = {entry.digest: entry.target for entry in entries(store)}
+    targets |= {target.id: target for target in pinned(store)}
     return {blob.id for target in targets.values() for blob in referenced(store, target)}
+
+
+def pinned(store: Store) -> Iterator[Descriptor]:
+    """Yield the images that containers stand on, named or not; raises StoreError."""
+    try:
+        containers = os.listdir(store.containers)
+    except FileNotFoundError:
+        return
+    for container in containers:
+        path = f"{store.containers}/{container}/image.json"
+        try:
+            with open(path, "rb") as f:
+                yield decode(f.read(), Descriptor, path)
+        except FileNotFoundError:
+            continue  # removed in the meantime
+        except InvalidImage as e:
+            raise StoreError(f"the record of a container is damaged: {e}") from None
 
 
 def present(store: Store) -> Iterator[Digest]:
