@@ -22,12 +22,17 @@ class Layer(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One image for one platform: the digest of its config, the config, and its layers."""
+    """One image for one platform: the digest of its config, the config, and its layers.
+
+    What an index holds beside its images, attestations and signatures, is carried along as parts
+    that are no image.
+    """
 
     config_digest: Digest
     config: Config
     layers: tuple[Layer, ...]
     manifest: Digest | None = None
+    is_image: bool = True
 
 
 class Candidate(NamedTuple):
@@ -48,9 +53,10 @@ class Candidate(NamedTuple):
     def image_id(self) -> Digest:
         """The digest of the config for this machine's platform, else of the first one."""
         here = platforms.host()
+        images = [part for part in self.parts if part.is_image]
         return next(
-            (p.config_digest for p in self.parts if here.runs(p.config.platform)),
-            self.parts[0].config_digest,
+            (part.config_digest for part in images if here.runs(part.config.platform)),
+            images[0].config_digest,
         )
 
     def named(self, names: tuple[Reference, ...]) -> "Candidate":

@@ -1,6 +1,6 @@
 """The OCI image layout, as a folder or in a tar (OCI image spec 1.1, image-layout.md)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -57,7 +57,7 @@ def candidates(source: Source, platform: Platform | None = None) -> list[Candida
             raise InvalidArchive(f"{what} is not an index")
         if not index.manifests:
             raise InvalidArchive(f"{what} names no image")
-        found = _merged(_read(source, descriptor) for descriptor in _targets(source, index))
+        found = _merged(_read(source, index))
     except InvalidImage as e:
         raise InvalidArchive(str(e)) from None
     if platform is None:
@@ -97,12 +97,22 @@ def _merged(read: Iterable[Candidate]) -> list[Candidate]:
     return list(merged.values())
 
 
-def _read(source: Source, target: Descriptor) -> Candidate:
+def _read(source: Source, index: Index) -> Iterator[Candidate]:
+    """Yield what there is of images; signatures and other artifacts beside them stay behind."""
+    found = 0
+    for target in _targets(source, index):
+        candidate = _candidate(source, target)
+        if any(part.is_image for part in candidate.parts):
+            found += 1
+            yield candidate
+    if not found:
+        raise InvalidArchive(f"{source.what} holds no image: nothing but artifacts")
+
+
+def _candidate(source: Source, target: Descriptor) -> Candidate:
     documents: dict[Digest, bytes] = {}
     parts: list[Part] = []
     _descend(source, target, documents, parts, _MAX_NESTING, required=True)
-    if not parts:
-        raise InvalidArchive(f"{source.what}: {target.digest} holds no image")
     names, label = _names(source, target)
     # Names belong to this place, not to the image: the store writes its own.
     annotations = {
@@ -150,7 +160,8 @@ def _descend(
 
 def _part(source: Source, descriptor: Descriptor, manifest: Manifest, content: bytes) -> Part:
     digest = manifest.config.id
-    if not manifests.is_image(manifest):
+    is_image = manifests.is_image(manifest)
+    if not is_image:
         # An artifact (a signature, an SBOM, a chart): its blobs are carried along as they are.
         config = Config()
         diff_ids: list[Digest | None] = [None for _ in manifest.layers or []]
@@ -168,7 +179,7 @@ def _part(source: Source, descriptor: Descriptor, manifest: Manifest, content: b
                 f"{source.what}: layer {layer.descriptor.digest} has {source.size(layer.part)} "
                 f"bytes, its descriptor says {layer.descriptor.size}"
             )
-    return Part(digest, config, layers, descriptor.id)
+    return Part(digest, config, layers, descriptor.id, is_image)
 
 
 def _diff_ids(source: Source, manifest: Manifest, config: Config) -> list[Digest | None]:

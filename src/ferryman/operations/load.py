@@ -299,12 +299,13 @@ def _commit(
         # One file may have been a part under two digests' algorithms; it is adopted once.
         for layer in {k.digest: k for k in known.values() if k.taken}.values():
             assert layer.taken is not None
-            if blobs.size(store, layer.digest) != layer.size:
-                blobs.adopt(lease, layer.taken.path, layer.digest)
+            # Whoever finds the blob, here by now for others too, is to find what is known of it.
             if layer.compression != "none" and layer.taken.diff_id:
                 layers.record(
                     lease, layer.digest, layer.taken.diff_id, layer.taken.uncompressed_size
                 )
+            if blobs.size(store, layer.digest) != layer.size:
+                blobs.adopt(lease, layer.taken.path, layer.digest)
         targets = []
         here: dict[Digest, Image] = {}
         if any(candidate.target is None for candidate in candidates):

@@ -5,8 +5,9 @@ written; a blob appears whole or not at all; putting one that is there changes n
 """
 
 import os
+from collections.abc import Iterator
 
-from ferryman.errors import StoreError
+from ferryman.errors import InvalidImage, StoreError
 from ferryman.image import digest as digests
 from ferryman.image.digest import Digest
 from ferryman.store.durable import sync_folder, write_all
@@ -20,6 +21,26 @@ def size(store: Store, digest: Digest) -> int | None:
         return os.stat(store.blob(digest)).st_size
     except FileNotFoundError:
         return None
+
+
+def present(store: Store) -> Iterator[Digest]:
+    """Yield the digest of every blob in the store."""
+    return digests_in(os.path.dirname(store.blobs()))
+
+
+def digests_in(folder: str) -> Iterator[Digest]:
+    """Yield the digests, sorted, after which the files ``<algorithm>/<encoded>`` are named.
+
+    Whatever has another name is not ours, and passed over.
+    """
+    for algorithm in sorted(os.listdir(folder)):
+        if not os.path.isdir(f"{folder}/{algorithm}"):
+            continue
+        for encoded in sorted(os.listdir(f"{folder}/{algorithm}")):
+            try:
+                yield digests.parse(f"{algorithm}:{encoded}")
+            except InvalidImage:
+                continue
 
 
 def open_blob(store: Store, digest: Digest) -> int:
@@ -85,10 +106,13 @@ def adopt(lease: Lease, path: str, digest: Digest) -> None:
     except FileNotFoundError:
         # The first blob of an algorithm other than sha256.
         os.makedirs(os.path.dirname(target), exist_ok=True)
+        sync_folder(os.path.dirname(lease.store.blobs()))
         os.rename(path, target)
 
 
 def sync(store: Store) -> None:
     """Make the names of all adopted blobs durable."""
-    for algorithm in os.listdir(os.path.dirname(store.blobs())):
-        sync_folder(store.blobs(algorithm))
+    folder = os.path.dirname(store.blobs())
+    for algorithm in os.listdir(folder):
+        if os.path.isdir(f"{folder}/{algorithm}"):
+            sync_folder(f"{folder}/{algorithm}")

@@ -63,7 +63,7 @@ def check(
         ]
         verified = 0
         if verify:
-            present = list(collect.present(store))
+            present = list(blobs.present(store))
             verified = len(present)
             stop = Event()
             jobs = [partial(_verify, store, digest, advance, stop) for digest in present]
@@ -112,13 +112,18 @@ def _name(entry: Entry) -> str:
 
 
 def _faults(store: Store, target: Descriptor) -> Iterator[str]:
+    found = 0
     try:
         for descriptor, document in walk(store, target):
             yield from _wrong_size(store, descriptor, "manifest")
             if isinstance(document, Manifest):
+                found += 1
                 yield from _manifest_faults(store, document)
     except FerryError as e:
         yield str(e)
+    else:
+        if not found:
+            yield f"index {target.digest} leads to no manifest that is here"
 
 
 def _manifest_faults(store: Store, manifest: Manifest) -> Iterator[str]:

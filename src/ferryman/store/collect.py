@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
 from ferryman.errors import InvalidImage, StoreError
-from ferryman.image import digest as digests
 from ferryman.image.decode import decode
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor
+from ferryman.store import blobs
 from ferryman.store.durable import remove
 from ferryman.store.images import referenced
 from ferryman.store.index import entries
@@ -80,7 +80,7 @@ def _sweep(store: Store, only: Collection[Digest] | None) -> dict[Digest, int]:
     needed |= reachable(store)
     return {
         digest: _remove(store, digest)
-        for digest in list(present(store))
+        for digest in list(blobs.present(store))
         if digest not in needed and (only is None or digest in only)
     }
 
@@ -109,23 +109,12 @@ def pinned(store: Store) -> Iterator[Descriptor]:
             raise StoreError(f"the record of a container is damaged: {e}") from None
 
 
-def present(store: Store) -> Iterator[Digest]:
-    """Yield the digest of every blob in the store; files with other names are not blobs."""
-    folder = os.path.dirname(store.blobs())
-    for algorithm in sorted(os.listdir(folder)):
-        for encoded in sorted(os.listdir(f"{folder}/{algorithm}")):
-            try:
-                yield digests.parse(f"{algorithm}:{encoded}")
-            except InvalidImage:
-                continue
-
-
 def garbage(store: Store) -> dict[Digest, int]:
     """Return the blobs that `collect` would remove now, and their sizes in bytes."""
     needed = protected(store) | reachable(store)
     return {
         digest: os.stat(store.blob(digest)).st_size
-        for digest in present(store)
+        for digest in blobs.present(store)
         if digest not in needed
     }
 

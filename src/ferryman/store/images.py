@@ -67,19 +67,26 @@ def read_document(store: Store, descriptor: Descriptor) -> bytes:
 def walk(store: Store, target: Descriptor) -> Iterator[tuple[Descriptor, Manifest | Index]]:
     """Yield the target and all manifests and indexes below it that are here.
 
-    A part of an index that is not here is passed over: an index may be kept for one of its
-    platforms only.  Raises StoreError when the target itself is missing or anything is damaged.
+    Each comes once, however often it is named.  A part of an index that is not here is passed
+    over: an index may be kept for one of its platforms only.  Raises StoreError when the target
+    itself is missing or anything is damaged.
     """
-    yield from _walk(store, target, _MAX_NESTING, required=True)
+    if blobs.size(store, target.id) is None:
+        raise StoreError(
+            f"manifest {target.digest} of the store {store.root} is missing: "
+            "run `ferry system check --repair`"
+        )
+    yield from _walk(store, target, _MAX_NESTING, set())
 
 
 def _walk(
-    store: Store, target: Descriptor, depth: int, *, required: bool
+    store: Store, target: Descriptor, depth: int, seen: set[str]
 ) -> Iterator[tuple[Descriptor, Manifest | Index]]:
     if not depth:
         raise StoreError(f"index {target.digest} is nested too deeply")
-    if not required and blobs.size(store, target.id) is None:
+    if target.digest in seen or blobs.size(store, target.id) is None:
         return
+    seen.add(target.digest)
     try:
         document = manifests.parse(read_document(store, target), f"manifest {target.digest}")
     except InvalidImage as e:
@@ -88,7 +95,7 @@ def _walk(
     if isinstance(document, Index):
         for child in document.manifests or []:
             if child.media_type in manifests.MANIFEST_TYPES | manifests.INDEX_TYPES:
-                yield from _walk(store, child, depth - 1, required=False)
+                yield from _walk(store, child, depth - 1, seen)
 
 
 def referenced(store: Store, target: Descriptor) -> Iterator[Descriptor]:
@@ -151,7 +158,10 @@ def _grouped(store: Store, listed: Iterable[Entry]) -> Iterator[Image]:
         if entry.name:
             group.append(entry.name)
     for digest, target in targets.items():
-        yield of_target(store, target, names[digest])
+        try:
+            yield of_target(store, target, names[digest])
+        except ImageNotFound:
+            continue  # an artifact, put there by another tool
 
 
 def find(store: Store, text: str, platform: Platform | None = None) -> Image:

@@ -8,7 +8,6 @@ import os
 import msgspec
 
 from ferryman.errors import InvalidImage
-from ferryman.image import digest as digests
 from ferryman.image.decode import decode, encode
 from ferryman.image.digest import Digest
 from ferryman.store import blobs, durable
@@ -49,11 +48,8 @@ def holding(store: Store, diff_id: Digest) -> Digest | None:
     """Return the digest of a blob here that unpacks to this diff ID, a plain one first."""
     if blobs.size(store, diff_id) is not None:
         return diff_id
-    folder = f"{store.meta}/layers"
-    for algorithm in os.listdir(folder):
-        for encoded in os.listdir(f"{folder}/{algorithm}"):
-            digest = digests.parse(f"{algorithm}:{encoded}")
-            known = lookup(store, digest)
-            if known and known.diff_id == diff_id and blobs.size(store, digest) is not None:
-                return digest
+    for digest in blobs.digests_in(f"{store.meta}/layers"):
+        known = lookup(store, digest)
+        if known and known.diff_id == diff_id and blobs.size(store, digest) is not None:
+            return digest
     return None

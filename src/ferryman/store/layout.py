@@ -127,6 +127,8 @@ def _make(store: Store) -> None:
             )
         for folder in (store.blobs(), f"{store.meta}/layers", store.leases, store.tmp):
             os.makedirs(folder, mode=0o755, exist_ok=True)
+        for folder in (os.path.dirname(store.blobs()), store.layout, store.meta, store.root):
+            durable.sync_folder(folder)
         with locked(f"{store.meta}/collect.lock"), locked(f"{store.meta}/index.lock"):
             for path, content in (
                 (f"{store.layout}/oci-layout", _OCI_LAYOUT),

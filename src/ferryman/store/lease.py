@@ -37,13 +37,20 @@ class Lease:
         self._count = 0
 
     def protect(self, digests: Iterable[Digest]) -> None:
-        """Keep these blobs, if they are here or will be, until the lease ends."""
+        """Keep these blobs, if they are here or will be, until the lease ends.
+
+        Raises StoreError when the store cannot be written.
+        """
         new = set(digests) - self.held
         text = "".join(f"{digest}\n" for digest in new).encode()
-        if text:
-            self.held |= new
+        if not text:
+            return
+        try:
             with locked(collect_lock(self.store), shared=True):
                 write_all(self._fd, text)
+        except OSError as e:
+            raise _cannot_write(self.store, e) from None
+        self.held |= new
 
     def path(self) -> str:
         """Return a fresh name for something unfinished."""
@@ -61,11 +68,11 @@ def hold(store: Store) -> Iterator[Lease]:
     path = f"{store.leases}/{name}"
     try:
         with locked(collect_lock(store), shared=True):
+            os.mkdir(f"{store.tmp}/{name}", 0o700)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             fcntl.flock(fd, fcntl.LOCK_EX)
-            os.mkdir(f"{store.tmp}/{name}", 0o700)
     except OSError as e:
-        raise StoreError(f"cannot write to the store {store.root}: {e.strerror}") from None
+        raise _cannot_write(store, e) from None
     try:
         yield Lease(store, name, fd)
     finally:
@@ -74,6 +81,10 @@ def hold(store: Store) -> Iterator[Lease]:
         os.rmdir(f"{store.tmp}/{name}")
         remove(path)
         os.close(fd)
+
+
+def _cannot_write(store: Store, error: OSError) -> StoreError:
+    return StoreError(f"cannot write to the store {store.root}: {error.strerror}")
 
 
 @contextmanager
@@ -109,7 +120,7 @@ def protected(store: Store) -> set[Digest]:
     held: set[Digest] = set()
     for name in os.listdir(store.leases):
         with _opened(f"{store.leases}/{name}") as fd:
-            if fd is not None and not take(fd):
+            if fd is not None and not take(fd, shared=True):
                 held.update(_digests(fd))
     return held
 
@@ -126,7 +137,7 @@ def clear_dead(store: Store) -> set[Digest]:
         with _opened(path) as fd:
             if fd is None:
                 continue
-            if not take(fd):
+            if not take(fd, shared=True):
                 live.add(name)
                 continue
             orphaned.update(_digests(fd))
@@ -140,9 +151,13 @@ def clear_dead(store: Store) -> set[Digest]:
 
 @contextmanager
 def _opened(path: str) -> Iterator[int | None]:
-    """Open a lease's file; give None when it has just ended."""
+    """Open a lease's file; give None when it has just ended.
+
+    To be read only: that is enough to find out whether its process lives, in a store that cannot
+    be written too.
+    """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         yield None
         return

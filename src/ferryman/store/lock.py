@@ -32,10 +32,10 @@ def try_locked(path: str) -> Iterator[bool]:
         os.close(fd)
 
 
-def take(fd: int) -> bool:
+def take(fd: int, *, shared: bool = False) -> bool:
     """Lock an open file for as long as it stays open, without waiting; tell whether it worked."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
