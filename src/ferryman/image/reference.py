@@ -40,9 +40,9 @@ class Reference(NamedTuple):
     @property
     def familiar_name(self) -> str:
         """The repository as docker shows it: ``debian``."""
-        if self.domain != DEFAULT_DOMAIN:
-            return self.name
-        return self.path.removeprefix(_OFFICIAL) if self.path.count("/") == 1 else self.path
+        short = self.path.removeprefix(_OFFICIAL) if self.path.count("/") == 1 else self.path
+        # Short is shown only what means the same again: docker.io/quay.io/app is no quay.io/app.
+        return short if _split_domain(short) == (self.domain, self.path) else self.name
 
     @property
     def canonical(self) -> str:
