@@ -87,7 +87,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_encoded_reads_back(value: Any) -> None:
-    assert decode(encode(value), Any, "it") == value  # type: ignore[arg-type]
+    assert decode(encode(value), Any, "it") == value
 
 
 def test_digests_are_written_as_text() -> None:
@@ -98,7 +98,9 @@ def test_digests_are_written_as_text() -> None:
 
 @given(st.binary(max_size=200) | json_values.map(encode))
 def test_anything_is_a_value_or_refused(content: bytes) -> None:
+    said = "it is fine"
     try:
-        assert isinstance(decode(content, Thing, "it"), Thing)
+        decode(content, Thing, "it")
     except InvalidImage as e:
-        assert str(e).startswith("it is ")
+        said = str(e)
+    assert said.startswith("it is ")

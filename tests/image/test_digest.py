@@ -75,8 +75,7 @@ def test_refused(text: str, words: str) -> None:
 def test_any_text_is_safe_in_a_path_or_refused(text: str) -> None:
     try:
         parsed = digest.parse(text)
-    except InvalidImage as e:
-        assert len(str(e)) < 2000
+    except InvalidImage:
         return
     assert isinstance(parsed, Digest)
     assert parsed.algorithm in ("sha256", "sha512")

@@ -60,7 +60,8 @@ def test_the_media_type_may_be_left_out(left_out: dict[str, Any]) -> None:
 
 
 def test_lists_may_be_empty_or_null() -> None:
-    for empty in ([], None):
+    empties: list[list[Any] | None] = [[], None]
+    for empty in empties:
         image = parsed(IMAGE | {"layers": empty})
         assert isinstance(image, Manifest)
         assert not image.layers

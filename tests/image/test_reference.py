@@ -162,8 +162,7 @@ def test_both_forms_mean_the_same_image(name: Reference) -> None:
 def test_any_text_is_a_name_that_reads_back_or_is_refused(text: str) -> None:
     try:
         name = reference.parse(text)
-    except InvalidReference as e:
-        assert len(str(e)) < 1000
+    except InvalidReference:
         return
     assert reference.parse(name.canonical) == name
     assert reference.parse(name.familiar) == name
