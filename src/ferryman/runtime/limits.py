@@ -2,7 +2,7 @@
 
 As with docker, a limit that the machine cannot hold is left out with a warning, and one that makes
 no sense is refused (`checked`, when a container is made).  A container that was made on a machine
-that could, starts on one that cannot.
+that can, also starts on one that cannot (`resources`).
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ferryman.runtime import cgroups
-from ferryman.runtime.settings import HostConfig
+from ferryman.runtime.settings import HostConfig, InvalidSettings
 
 _ROOT = "/sys/fs/cgroup"
 _LEAST_MEMORY = 6 << 20
@@ -19,7 +19,7 @@ _PERIOD = 100_000  # microseconds
 
 
 class Controllers(NamedTuple):
-    """Which limits this machine's control groups know."""
+    """Which limits the control groups of a machine know, and what there is to be limited to."""
 
     memory: bool = False
     swap: bool = False
@@ -30,14 +30,16 @@ class Controllers(NamedTuple):
     cpu_quota: bool = False
     cpuset: bool = False
     pids: bool = False
+    cpus: str = "0"
+    """The numbers of the processors: ``0-3,6``."""
+    memories: str = "0"
+    """The numbers of the memory nodes."""
 
 
 def found() -> Controllers:
     """Return what this machine's control groups know."""
-    mode = cgroups.mode()
-    if mode == "none":
-        return Controllers()
-    return _found_v2() if mode == "v2" else _found_v1()
+    can = {"v2": _found_v2, "v1": _found_v1, "hybrid": _found_v1}.get(cgroups.mode(), Controllers)()
+    return can._replace(cpus=_online("cpu"), memories=_online("node"))
 
 
 def _found_v1() -> Controllers:
@@ -53,22 +55,23 @@ def _found_v1() -> Controllers:
         cpu_shares=has("cpu", "cpu.shares"),
         cpu_quota=has("cpu", "cpu.cfs_quota_us"),
         cpuset=has("cpuset", "cpuset.cpus"),
-        # The file with the limit is not there for the topmost group.
+        # The topmost group, which cannot be limited, does not have the file for the limit.
         pids=has("pids", "cgroup.procs"),
     )
 
 
 def _found_v2() -> Controllers:
-    own = _own_group()
     try:
-        with open(f"{own}/cgroup.controllers", encoding="ascii") as f:
+        with open(f"{_ROOT}/cgroup.controllers", encoding="ascii") as f:
             there = f.read().split()
+        # As above: it shows in the groups below, of which every machine has some.
+        groups = [_ROOT, *(entry.path for entry in os.scandir(_ROOT) if entry.is_dir())]
     except OSError:
-        there = []
+        return Controllers()
     memory, cpu = "memory" in there, "cpu" in there
     return Controllers(
         memory=memory,
-        swap=memory and _has_swap_limit(own),
+        swap=memory and any(os.path.exists(f"{group}/memory.swap.max") for group in groups),
         reservation=memory,
         cpu_shares=cpu,
         cpu_quota=cpu,
@@ -77,47 +80,180 @@ def _found_v2() -> Controllers:
     )
 
 
-def _own_group() -> str:
-    """Return the folder of the group that this process is in, the topmost one if it has none."""
-    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as f:
-        for line in f:
-            if line.startswith("0::"):
-                own = _ROOT + line[3:].rstrip("\n").rstrip("/")
-                return own if os.path.isdir(own) else _ROOT
-    return _ROOT
+def _online(kind: str) -> str:
+    try:
+        with open(f"/sys/devices/system/{kind}/online", encoding="ascii") as f:
+            return f.read().strip()
+    except OSError:
+        return "0"
 
 
-def _has_swap_limit(own: str) -> bool:
-    """Tell whether swap can be limited; the topmost group does not show that itself."""
-    if own != _ROOT:
-        return os.path.exists(f"{own}/memory.swap.max")
-    with os.scandir(_ROOT) as entries:
-        return any(os.path.exists(f"{entry.path}/memory.swap.max") for entry in entries)
-
-
-_DISCARDED = "Your kernel does not support {}. {} discarded."
-
-
-def checked(asked: HostConfig, can: Controllers, cpus: int) -> tuple[HostConfig, list[str]]:
+def checked(asked: HostConfig, can: Controllers) -> tuple[HostConfig, list[str]]:
     """Return the limits as they will be, and docker's warnings about those that cannot be held.
 
-    `cpus` is the number of this machine's processors.  Raises InvalidSettings for what makes no
-    sense.
+    Raises InvalidSettings for what makes no sense.
     """
-    changed: dict[str, Any] = {}
-    warnings = []
-    for field, reset, warning in _unheld(asked, can):
-        if getattr(asked, field) != reset:
-            warnings.append(warning)
-        changed[field] = reset
-    limits = msgspec.structs.replace(asked, **changed)
-    _check_memory(asked if can.memory else limits)
-    if limits.memory and not limits.memory_swap and can.swap:
+    if asked.memory and asked.memory < _LEAST_MEMORY:
+        raise InvalidSettings("Minimum memory limit allowed is 6MB")
+    _check_cpus(asked, can)
+    limits, warnings = _held(asked, can)
+    if limits.memory and not limits.memory_swap:
         limits = msgspec.structs.replace(limits, memory_swap=2 * limits.memory)
+    if limits.memory and limits.memory_swap != -1 and not can.swap:
+        limits = msgspec.structs.replace(limits, memory_swap=-1)
+        warnings.append(
+            "Your kernel does not support swap limit capabilities or the cgroup is not mounted. "
+            "Memory limited without swap."
+        )
+    _check_memory(limits)
     if limits.oom_kill_disable and not limits.memory:
         warnings.append(
             "OOM killer is disabled for the container, but no memory limit is set, this can "
             "result in the system running out of resources."
         )
-    _check_cpu(asked, limits, can, cpus)
     return limits, warnings
+
+
+def _held(asked: HostConfig, can: Controllers) -> tuple[HostConfig, list[str]]:
+    """Return the settings without the limits that cannot be held, and why they are left out."""
+    cgroup = "or the cgroup is not mounted"
+    table: list[tuple[bool, dict[str, Any], str]] = [
+        (
+            can.memory,
+            {"memory": 0, "memory_swap": 0},
+            f"memory limit capabilities {cgroup}. Limitation discarded.",
+        ),
+        (
+            can.swappiness,
+            {"memory_swappiness": None},
+            f"memory swappiness capabilities {cgroup}. Memory swappiness discarded.",
+        ),
+        (
+            can.reservation,
+            {"memory_reservation": 0},
+            f"memory soft limit capabilities {cgroup}. Limitation discarded.",
+        ),
+        (
+            can.oom_kill_disable,
+            {"oom_kill_disable": False},
+            "OomKillDisable. OomKillDisable discarded.",
+        ),
+        (
+            can.pids or (asked.pids_limit or 0) <= 0,
+            {"pids_limit": None},
+            f"PIDs limit capabilities {cgroup}. PIDs limit discarded.",
+        ),
+        (can.cpu_shares, {"cpu_shares": 0}, f"CPU shares {cgroup}. Shares discarded."),
+        (
+            can.cpu_quota,
+            {"cpu_period": 0, "cpu_quota": 0, "nano_cpus": 0},
+            "CPU CFS scheduler. CPU period/quota discarded.",
+        ),
+        (
+            can.cpuset,
+            {"cpuset_cpus": "", "cpuset_mems": ""},
+            f"cpuset {cgroup}. Cpuset discarded.",
+        ),
+    ]
+    warnings = []
+    for held, without, words in table:
+        if not held and any(getattr(asked, field) != reset for field, reset in without.items()):
+            asked = msgspec.structs.replace(asked, **without)
+            warnings.append(f"Your kernel does not support {words}")
+    return asked, warnings
+
+
+def _check_memory(limits: HostConfig) -> None:
+    if limits.memory and 0 < limits.memory_swap < limits.memory:
+        raise InvalidSettings(
+            "Minimum memoryswap limit should be larger than memory limit, see usage"
+        )
+    if not limits.memory and limits.memory_swap > 0:
+        raise InvalidSettings(
+            "You should always set the Memory limit when using Memoryswap limit, see usage"
+        )
+    if limits.memory_swappiness is not None and not 0 <= limits.memory_swappiness <= 100:
+        raise InvalidSettings(
+            f"Invalid value: {limits.memory_swappiness}, valid memory swappiness range is 0-100"
+        )
+    if limits.memory_reservation and limits.memory_reservation < _LEAST_MEMORY:
+        raise InvalidSettings("Minimum memory reservation allowed is 6MB")
+    if limits.memory and limits.memory < limits.memory_reservation:
+        raise InvalidSettings(
+            "Minimum memory limit can not be less than memory reservation limit, see usage"
+        )
+
+
+def _check_cpus(limits: HostConfig, can: Controllers) -> None:
+    if limits.nano_cpus and limits.cpu_period:
+        raise InvalidSettings("Conflicting options: Nano CPUs and CPU Period cannot both be set")
+    if limits.nano_cpus and limits.cpu_quota:
+        raise InvalidSettings("Conflicting options: Nano CPUs and CPU Quota cannot both be set")
+    count = len(numbers(can.cpus))
+    if not 0 <= limits.nano_cpus <= count * 10**9:
+        raise InvalidSettings(
+            f"range of CPUs is from 0.01 to {count}.00, as there are only {count} CPUs available"
+        )
+    if limits.cpu_shares < 0:
+        raise InvalidSettings(
+            f"invalid CPU shares ({limits.cpu_shares}): value must be a positive integer"
+        )
+    if limits.cpu_period and not 1000 <= limits.cpu_period <= 1_000_000:
+        raise InvalidSettings(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"
+        )
+    if 0 < limits.cpu_quota < 1000:
+        raise InvalidSettings("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+    for kind, what, asked, there in (
+        ("cpus", "CPUs", limits.cpuset_cpus, can.cpus),
+        ("mems", "memory nodes", limits.cpuset_mems, can.memories),
+    ):
+        try:
+            missing = numbers(asked) - numbers(there)
+        except ValueError:
+            raise InvalidSettings(f"Invalid value {asked} for cpuset {kind}") from None
+        if missing:
+            raise InvalidSettings(
+                f"Requested {what} are not available - requested {asked}, available: {there}"
+            )
+
+
+def numbers(text: str) -> set[int]:
+    """Return the numbers in a list like ``0-3,6``; raises ValueError."""
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or not (last.isdecimal() if dash else not last):
+            raise ValueError(f"no list of numbers: {text}")
+        start, end = int(first[:6]), int((last or first)[:6])
+        if end < start:
+            raise ValueError(f"no list of numbers: {text}")
+        found.update(range(start, min(end, start + 2**16) + 1))
+    return found
+
+
+def resources(asked: HostConfig, can: Controllers) -> dict[str, Any]:
+    """Return what can be held of the limits, in the words of the runtime specification."""
+    limits, _ = _held(asked, can)
+    memory = {
+        "limit": limits.memory or None,
+        "reservation": limits.memory_reservation or None,
+        "swap": limits.memory_swap if can.swap and limits.memory_swap > 0 else None,
+        "swappiness": limits.memory_swappiness,
+        "disableOOMKiller": limits.oom_kill_disable or None,
+    }
+    cpu = {
+        "shares": limits.cpu_shares or None,
+        "period": limits.cpu_period or (_PERIOD if limits.nano_cpus else None),
+        "quota": limits.cpu_quota or limits.nano_cpus * _PERIOD // 10**9 or None,
+        "cpus": limits.cpuset_cpus or None,
+        "mems": limits.cpuset_mems or None,
+    }
+    groups: dict[str, dict[str, Any]] = {"memory": memory, "cpu": cpu}
+    if limits.pids_limit is not None and can.pids:
+        groups["pids"] = {"limit": limits.pids_limit if limits.pids_limit > 0 else -1}
+    set_ = {
+        name: {key: value for key, value in group.items() if value is not None}
+        for name, group in groups.items()
+    }
+    return {name: group for name, group in set_.items() if group}

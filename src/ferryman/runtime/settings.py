@@ -6,6 +6,12 @@ record can be shown by ``inspect`` as it is and a request of the API can become 
 
 import msgspec
 
+from ferryman.errors import FerryError
+
+
+class InvalidSettings(FerryError):
+    """What was asked for a container cannot be, in docker's words."""
+
 
 class Healthcheck(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True):
     """How to find out whether a container is well; times in nanoseconds."""
@@ -14,6 +20,7 @@ class Healthcheck(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=Tr
     interval: int = 0
     timeout: int = 0
     start_period: int = 0
+    start_interval: int = 0
     retries: int = 0
 
 
@@ -91,10 +98,13 @@ class VolumeOptions(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=
 
 
 class TmpfsOptions(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True):
-    """What concerns memory filesystems only; `size_bytes` 0 is without limit, `mode` octal bits."""
+    """What concerns memory filesystems only.
+
+    `size_bytes` 0 is as much as the kernel allows; `mode` 0 is as the folder was, else 1777.
+    """
 
     size_bytes: int = 0
-    mode: int = 0o1777
+    mode: int = 0
 
 
 class Mount(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True):
@@ -146,11 +156,15 @@ class HostConfig(msgspec.Struct, frozen=True, rename="pascal"):
     oom_kill_disable: bool = False
     init: bool | None = None
     devices: list[Device] | None = None
+    device_cgroup_rules: list[str] | None = None
+    """``c 42:* rwm``, as cgroup v1 writes them."""
     ulimits: list[Ulimit] | None = None
     memory: int = 0
     """Bytes; 0 is without limit, here and below."""
     memory_reservation: int = 0
     memory_swap: int = 0
+    """Memory and swap together; -1 is without limit."""
+    memory_swappiness: int | None = None
     nano_cpus: int = 0
     """Processors in thousand-millionths: ``--cpus 1.5`` is 1,500,000,000."""
     cpu_shares: int = 0
@@ -159,6 +173,7 @@ class HostConfig(msgspec.Struct, frozen=True, rename="pascal"):
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
     pids_limit: int | None = None
+    annotations: dict[str, str] | None = None
     runtime: str = ""
     """``crun``, ``runc`` or a path; empty for the first one that works here."""
 
@@ -168,3 +183,4 @@ class NetworkRequest(msgspec.Struct, frozen=True, rename="pascal", omit_defaults
 
     aliases: list[str] | None = None
     ip_address: str = msgspec.field(name="IPAddress", default="")
+    mac_address: str = ""
