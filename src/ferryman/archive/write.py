@@ -15,6 +15,7 @@ import msgspec
 from ferryman.archive import docker, oci, tar
 from ferryman.archive.intake import Advance
 from ferryman.errors import StoreError
+from ferryman.image import digest as digests
 from ferryman.image.decode import encode
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import IMAGE_NAME, OCI_INDEX, REF_NAME, Descriptor, Index
@@ -224,6 +225,40 @@ class CompressedSink:
             if not n:
                 raise StoreError("a blob has become shorter while it was read")
             self._compressor.write(view[:n])
+            done += n
+            advance(n)
+
+
+class HashedSink:
+    """A file whose digest is known once it is written."""
+
+    def __init__(self, fd: int) -> None:
+        """Write from where the descriptor stands."""
+        self._fd = fd
+        self._hash = digests.hasher()
+        self.size = 0
+        """The bytes so far."""
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of all that was written."""
+        return digests.finished(self._hash)
+
+    def write(self, content: bytes | memoryview) -> None:
+        """Take some bytes."""
+        self._hash.update(content)
+        write_all(self._fd, content)
+        self.size += len(content)
+
+    def copy(self, fd: int, size: int, advance: Advance, start: int = 0) -> None:
+        """Take `size` bytes of a file, from byte `start` on."""
+        view = memoryview(bytearray(min(size, 1 << 20)))
+        done = 0
+        while done < size:
+            n = os.preadv(fd, [view[: min(len(view), size - done)]], start + done)
+            if not n:
+                raise StoreError("a file has become shorter while it was read")
+            self.write(view[:n])
             done += n
             advance(n)
 

@@ -21,7 +21,7 @@ def command(as_json: bool, one: str, other: str) -> None:
         for change in changes:
             line = {
                 "kind": change.kind,
-                "path": _text(change.path),
+                "path": printable(change.path),
                 "layer": change.layer,
                 "size": change.size,
             }
@@ -31,10 +31,10 @@ def command(as_json: bool, one: str, other: str) -> None:
         size = human_size(sum(change.size for change in within if change.kind != "D"))
         click.echo(f"{layer.partition(':')[2][:12]}  {len(within)} files, {size}")
         for change in within:
-            click.echo(f"{change.kind} {_text(change.path)}")
+            click.echo(f"{change.kind} {printable(change.path)}")
 
 
-def _text(path: bytes) -> str:
+def printable(path: bytes) -> str:
     """Write a path so that it can do nothing to a terminal."""
     text = "/" + path.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

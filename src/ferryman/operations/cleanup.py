@@ -6,12 +6,12 @@ end.  Whoever comes second finds it done.
 
 import os
 import time
-from contextlib import suppress
 
 import msgspec
 
 from ferryman.image.config import seconds
 from ferryman.operations.container_remove import removed_for_good
+from ferryman.operations.wait import exited
 from ferryman.runtime import record
 from ferryman.runtime.finish import finish
 from ferryman.runtime.record import Container, ContainerNotFound, State
@@ -23,47 +23,65 @@ from ferryman.store.layout import Store
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 60.0
 _RAN_WELL = 10.0
+_PATIENCE = 5.0
 
 
-def cleanup(store: Store, container_id: str) -> None:
-    """See to the end of a container; raises StoreError."""
-    with suppress(ContainerNotFound):
-        _cleanup(store, container_id)
+def cleanup(store: Store, container_id: str, *, waited: bool = False) -> State | None:
+    """See to the end of a container; return its state then, None when it has been removed before.
+
+    `waited` says that this is the command that started it and has waited for its end.  Raises
+    StoreError, and what `start` raises where it is started again.
+    """
+    state: State | None = None
+    try:
+        container, state = _ended(store, container_id)
+        if restarts(container, state):
+            if not waited:
+                _start_again(store, container, state)
+        elif container.host_config.auto_remove and not state.up:
+            if not waited and state.attached:
+                # It wants to read the exit code; should it die first, this removes the container.
+                exited(state.attached, _PATIENCE)
+            with record.container_locked(store, container_id):
+                removed_for_good(store, container)
+    except ContainerNotFound:
+        pass  # somebody else has removed it
+    return state
 
 
-def _cleanup(store: Store, container_id: str) -> None:
+def _ended(store: Store, container_id: str) -> tuple[Container, State]:
     with record.container_locked(store, container_id):
         container = record.read(store, container_id)
         state = record.read_state(store, container_id)
-        if not state.up or (state.init and state.init.alive):
-            return
-        ran = time.time() - seconds(state.started_at)
-        state = finish(store, container, state)
-        again = restarts(container, state)
-        if not again:
-            if container.host_config.auto_remove:
-                removed_for_good(store, container)
-            return
-        count = 0 if ran >= _RAN_WELL else state.restart_count
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(count, 20))
+        if state.up and not (state.init and state.init.alive):
+            state = finish(store, container, state)
+    return container, state
+
+
+def _start_again(store: Store, container: Container, state: State) -> None:
+    """Start a container that has ended once more, after a pause."""
+    ran = seconds(state.finished_at) - seconds(state.started_at)
+    count = 0 if ran >= _RAN_WELL else state.restart_count
+    with record.container_locked(store, container.id):
+        now = record.read_state(store, container.id)
+        if now != state:
+            return  # a user was quicker
         waiting = msgspec.structs.replace(
             state, status="restarting", monitor=record.process(os.getpid())
         )
-        record.write_state(store, container_id, waiting)
-    time.sleep(pause)
-    with record.container_locked(store, container_id):
-        state = record.read_state(store, container_id)
-        if state.status != "restarting":
-            return  # a user has stopped it in the meantime, or started it
-        idle = msgspec.structs.replace(state, status="exited", monitor=None)
-        record.write_state(store, container_id, idle)
+        record.write_state(store, container.id, waiting)
+    time.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(count, 20)))
+    with record.container_locked(store, container.id):
+        if record.read_state(store, container.id) != waiting:
+            return  # stopped, or started, in the meantime
+        record.write_state(store, container.id, msgspec.structs.replace(state, monitor=None))
     start(store, container, restarts=state.restart_count + 1)
 
 
 def restarts(container: Container, state: State) -> bool:
     """Tell whether a container that has ended is to be started again."""
     policy = container.host_config.restart_policy
-    if state.stopping or policy.name in ("", "no"):
+    if state.up or state.stopping or policy.name in ("", "no"):
         return False
     if policy.name in ("always", "unless-stopped"):
         return True

@@ -154,6 +154,8 @@ class State(msgspec.Struct, frozen=True):
     """conmon, while it runs; while it is restarting, what will start it again."""
     starter: Process | None = None
     """The command that is starting it at this moment."""
+    attached: Process | None = None
+    """The command that started it and waits for its end, to remove it then if it is to go."""
     exit_code: int = 0
     error: str = ""
     oom_killed: bool = False

@@ -52,6 +52,7 @@ def start(
             starter=record.process(os.getpid()),
             runtime=engine.path,
             storage=rootfs.storage,
+            attached=None if attach is nobody else record.process(os.getpid()),
             stopping=False,
             error="",
             restart_count=restarts,

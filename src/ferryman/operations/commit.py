@@ -1,0 +1,131 @@
+"""Commit: what a container has written becomes a layer, and with its image's an image."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from ferryman.build.change import apply_changes
+from ferryman.errors import StoreError
+from ferryman.image import config as configs
+from ferryman.image import manifest as manifests
+from ferryman.image.decode import encode
+from ferryman.image.digest import Digest
+from ferryman.image.manifest import Descriptor, Manifest
+from ferryman.image.reference import Reference
+from ferryman.operations.stop import engine_of
+from ferryman.rootfs.layer import layer_of
+from ferryman.runtime import record
+from ferryman.runtime.finish import now, settled
+from ferryman.runtime.record import Container, State
+from ferryman.store import blobs
+from ferryman.store.collect import working
+from ferryman.store.images import of_target, read_document
+from ferryman.store.index import named, nameless, update
+from ferryman.store.layout import Store
+from ferryman.store.lease import reading
+
+
+def commit(
+    store: Store,
+    text: str,
+    *,
+    name: Reference | None = None,
+    author: str = "",
+    message: str = "",
+    changes: Sequence[str] = (),
+    pause: bool = True,
+) -> Digest:
+    """Make an image of a container, running or not, and return its ID.
+
+    With `pause` one that runs stands still meanwhile.  `changes` are instructions as
+    ``docker commit --change`` takes them.  Raises ContainerNotFound, ChangeError, StoreError.
+    """
+    container = record.find(store, text)
+    state = settled(store, container)
+    with working(store) as lease:
+        with reading(store):
+            image = of_target(store, container.manifest)
+            lease.protect([image.digest, image.id, *(layer.id for layer in image.layers)])
+            content = read_document(store, image.manifest.config)
+        parent = configs.as_mapping(content, f"config of {container.image}")
+        settings = apply_changes(_settings(container), changes)
+        with _still(store, container, state, pause=pause):
+            layer = layer_of(f"{record.folder(store, container.id)}/upper", lease)
+        lease.protect([layer.digest])
+        created = now()
+        document = _document(parent, settings, container, layer.digest, created, author, message)
+        try:
+            if blobs.size(store, layer.digest) != layer.size:
+                blobs.adopt(lease, layer.path, layer.digest)
+            text_of_config = encode(document)
+            image_id = blobs.put(lease, text_of_config)
+            manifest = encode(
+                Manifest(
+                    schema_version=2,
+                    media_type=manifests.OCI_MANIFEST,
+                    config=Descriptor(manifests.OCI_CONFIG, image_id, len(text_of_config)),
+                    layers=[
+                        *image.layers,
+                        Descriptor(manifests.OCI_LAYER, layer.digest, layer.size),
+                    ],
+                )
+            )
+            target = Descriptor(manifests.OCI_MANIFEST, blobs.put(lease, manifest), len(manifest))
+            blobs.sync(store)
+        except OSError as e:
+            raise StoreError(f"cannot write to the store {store.root}: {e.strerror}") from None
+        update(store, lambda old: named(old, name, target) if name else nameless(old, target))
+    return image_id
+
+
+@contextmanager
+def _still(store: Store, container: Container, state: State, *, pause: bool) -> Iterator[None]:
+    """Freeze a container that runs for the block."""
+    if not pause or state.status != "running":
+        yield
+        return
+    engine = engine_of(store, container, state)
+    engine.pause(container.id)
+    try:
+        yield
+    finally:
+        engine.resume(container.id)
+
+
+def _settings(container: Container) -> dict[str, Any]:
+    settings: dict[str, Any] = msgspec.to_builtins(container.config)
+    return settings
+
+
+def _document(
+    parent: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    container: Container,
+    diff_id: Digest,
+    created: str,
+    author: str,
+    message: str,
+) -> dict[str, Any]:
+    """Return the config of the image: its parent's, with one step more (config.md)."""
+    rootfs = parent.get("rootfs") or {}
+    step: dict[str, Any] = {
+        "created": created,
+        "created_by": " ".join(container.command),
+    }
+    if author:
+        step["author"] = author
+    if message:
+        step["comment"] = message
+    document = {key: value for key, value in parent.items() if key not in ("id", "parent")}
+    document |= {
+        "author": author,
+        "comment": message,
+        "config": dict(settings),
+        "container": container.id,
+        "created": created,
+        "history": [*(parent.get("history") or []), step],
+        "rootfs": {"type": "layers", "diff_ids": [*(rootfs.get("diff_ids") or []), diff_id]},
+    }
+    return document

@@ -1,0 +1,57 @@
+"""Export: a container's root filesystem as a tar, without its volumes."""
+
+import os
+import stat
+from typing import Any
+
+import msgspec
+
+from ferryman.archive.write import FileSink, PipeSink, Sink
+from ferryman.operations.output import OutputError
+from ferryman.rootfs.pack import pack
+from ferryman.runtime import record
+from ferryman.runtime.filesystem import seen
+from ferryman.runtime.finish import settled
+from ferryman.store.layout import Store
+
+_FAILED = "failed to export container"
+
+
+def export(store: Store, text: str, fd: int) -> None:
+    """Write the files of a container, running or not, to a file or pipe.
+
+    What is mounted in it (volumes, folders of the host) is left out, but for the empty folder.
+    Raises ContainerNotFound, StoreError, OutputError.
+    """
+    container = record.find(store, text)
+    state = settled(store, container)
+    sink: Sink = FileSink(fd) if stat.S_ISREG(os.fstat(fd).st_mode) else PipeSink(fd)
+    with seen(store, container, state) as path:
+        root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            pack(root, sink)
+        except BrokenPipeError:
+            raise OutputError(f"{_FAILED}: nobody reads the output any more") from None
+        except OSError as e:
+            raise OutputError(f"{_FAILED}: {e.filename or 'output'}: {e.strerror}") from None
+        finally:
+            os.close(root)
+
+
+def settings(store: Store, text: str) -> bytes:
+    """Return what an export loses, as JSON that ``import --config-from`` takes.
+
+    That is the container's config and the platform of its image.  Raises ContainerNotFound,
+    StoreError.
+    """
+    container = record.find(store, text)
+    config: dict[str, Any] = msgspec.to_builtins(container.config)
+    kept = {key: config[key] for key in _KEPT if config.get(key)}
+    return msgspec.json.format(msgspec.json.encode({"Config": kept}), indent=2) + b"\n"
+
+
+# What an image's config has: the others are a container's own.
+_KEPT = (
+    "User ExposedPorts Env Cmd Healthcheck Volumes WorkingDir Entrypoint OnBuild Labels StopSignal "
+    "Shell"
+).split()

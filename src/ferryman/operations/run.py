@@ -1,0 +1,78 @@
+"""Run: a container from its first process to its end, seen by whoever started it."""
+
+import os
+import time
+from collections.abc import Callable
+
+from ferryman.operations.cleanup import cleanup
+from ferryman.operations.stop import kill
+from ferryman.operations.wait import exited
+from ferryman.runtime import attach, record, terminal
+from ferryman.runtime.attach import Connection, Streams
+from ferryman.runtime.finish import exit_code
+from ferryman.runtime.record import Container, State
+from ferryman.runtime.start import start
+from ferryman.store.layout import Store
+
+_PATIENCE = 10.0  # seconds for the monitor to write down an exit code
+
+
+def run(
+    store: Store,
+    container: Container,
+    streams: Streams,
+    *,
+    detach_keys: bytes = terminal.DETACH_KEYS,
+    proxy_signals: bool = True,
+) -> int | None:
+    """Start a container, attached to `streams`, and return its exit code when it has ended.
+
+    None when the user detached.  A container that is to be removed at its end is removed then.
+    Raises what `start` raises.
+    """
+    connections: list[Connection] = []
+
+    def connect(bundle: str) -> None:
+        connections.append(attach.connect(bundle))
+
+    config = container.config
+    size = terminal.size(streams.stdout, streams.stdin) if config.tty else None
+    state = start(store, container, attach=connect, size=size)
+    (connection,) = connections
+    to_the_end = attach.follow(
+        connection,
+        streams,
+        tty=config.tty,
+        detach_keys=detach_keys,
+        forward=_forwarding(store, container) if proxy_signals else None,
+    )
+    return ended(store, container, state) if to_the_end else None
+
+
+def _forwarding(store: Store, container: Container) -> Callable[[int], None]:
+    from ferryman.errors import FerryError
+
+    def forward(number: int) -> None:
+        try:
+            kill(store, container.id, str(number))
+        except FerryError:
+            return  # it has just ended
+
+    return forward
+
+
+def ended(store: Store, container: Container, state: State) -> int:
+    """Wait for the end of a container that this command has started; return its exit code.
+
+    It is cleaned up here, so that nothing of it is left when this command ends.
+    """
+    assert state.init is not None
+    exited(state.init)
+    folder = record.folder(store, container.id)
+    deadline = time.monotonic() + _PATIENCE
+    while exit_code(folder, container.id) is None and time.monotonic() < deadline:
+        if not os.path.isdir(folder):
+            break
+        time.sleep(0.002)
+    final = cleanup(store, container.id, waited=True)
+    return final.exit_code if final else 0

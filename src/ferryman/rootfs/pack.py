@@ -1,0 +1,291 @@
+"""A directory tree as a tar: export, commit, cp.
+
+The tree may be that of a running container, which is free to put a link where a folder was a
+moment ago: every step goes from an open folder to a name in it, and never follows a link.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from ferryman.archive import tar
+from ferryman.archive.tar import Member
+from ferryman.archive.write import Sink
+from ferryman.errors import StoreError
+
+_XATTR = b"SCHILY.xattr."
+# Others are the host's business (labels of a security module) or overlay's own marks.
+_KEPT_XATTRS = ("user.", "security.capability", "system.posix_acl_")
+_DROPPED_XATTRS = "user.overlay."
+_OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
+# Files up to this size go out with the headers around them, in one write.
+_SMALL = 128 << 10
+_GATHER = 1 << 20
+_WHITEOUT = b".wh."
+_OPAQUE_MARK = b".wh..wh..opq"
+
+_TYPES = {
+    stat.S_IFREG: tar.FILE,
+    stat.S_IFDIR: tar.FOLDER,
+    stat.S_IFLNK: tar.SYMLINK,
+    stat.S_IFCHR: tar.CHARACTER,
+    stat.S_IFBLK: tar.BLOCK_DEVICE,
+    stat.S_IFIFO: tar.FIFO,
+}
+
+
+class Entry(NamedTuple):
+    """One name in a tree: its path from the root, and the open folder that it is in."""
+
+    path: bytes
+    folder: int
+    name: str
+    status: os.stat_result
+
+
+def walk(root: int, *, skip: Callable[[bytes], bool] | None = None) -> Iterator[Entry]:
+    """Yield what is below an open folder, names sorted, each folder before what is in it.
+
+    A path for which `skip` is true is left out with all below it; what vanishes meanwhile is
+    passed over.  The open folder of an entry is good until the next one.
+    """
+    yield from _walk(os.dup(root), b"", skip)
+
+
+def _walk(fd: int, prefix: bytes, skip: Callable[[bytes], bool] | None) -> Iterator[Entry]:
+    # A stack of its own: trees may be deeper than Python's.
+    stack: list[tuple[int, bytes, Iterator[os.DirEntry[str]]]] = [(fd, prefix, _sorted(fd))]
+    try:
+        while stack:
+            folder, prefix, names = stack[-1]
+            entry = next(names, None)
+            if entry is None:
+                os.close(stack.pop()[0])
+                continue
+            path = prefix + os.fsencode(entry.name)
+            if skip and skip(path):
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            yield Entry(path, folder, entry.name, status)
+            if stat.S_ISDIR(status.st_mode):
+                below = _open_folder(entry.name, folder)
+                if below is not None:
+                    stack.append((below, path + b"/", _sorted(below)))
+    finally:
+        for folder, _, _ in stack:
+            os.close(folder)
+
+
+def _sorted(fd: int) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(fd) as entries:
+        return iter(sorted(entries, key=lambda entry: os.fsencode(entry.name)))
+
+
+def _open_folder(name: str, folder: int) -> int | None:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, dir_fd=folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as e:
+        if e.errno == errno.ELOOP:
+            return None
+        raise
+
+
+class Packer:
+    """Writes entries of one tree to a sink; links between them are kept."""
+
+    def __init__(self, sink: Sink, *, whiteouts: bool = False) -> None:
+        """Write to `sink`; with `whiteouts` overlay's marks become those of a layer."""
+        self._sink = sink
+        self._whiteouts = whiteouts
+        self._pending: list[bytes] = []
+        self._gathered = 0
+        self._links: dict[tuple[int, int], bytes] = {}
+        self.size = 0
+        """The bytes of the files so far."""
+
+    def add(self, entry: Entry, name: bytes | None = None) -> None:
+        """Write an entry, under another name if one is given; raises OSError, StoreError."""
+        name = entry.path if name is None else name
+        status = entry.status
+        if self._whiteouts and _is_whiteout(status):
+            folder, slash, last = name.rpartition(b"/")
+            self._write(tar.header(_mark(folder + slash + _WHITEOUT + last, status)))
+            return
+        kind = _TYPES.get(stat.S_IFMT(status.st_mode))
+        if kind is None:
+            return  # a socket: a tar has no place for one, and it is of no use to another process
+        if kind == tar.FILE:
+            self._file(entry, name)
+            return
+        member = _member(name, kind, status)
+        if kind == tar.FOLDER:
+            xattrs = _xattrs(_proc_path(entry))
+            member = member._replace(name=name + b"/", pax=_pax(xattrs))
+            self._write(tar.header(member))
+            if self._whiteouts and any(xattrs.get(key) == b"y" for key in _OPAQUE):
+                self._write(tar.header(_mark(name + b"/" + _OPAQUE_MARK, status)))
+            return
+        if kind == tar.SYMLINK:
+            try:
+                link = os.fsencode(os.readlink(entry.name, dir_fd=entry.folder))
+            except OSError:
+                return  # it has just been replaced
+            member = member._replace(link=link)
+        if earlier := self._linked(name, status):
+            member = member._replace(type=tar.HARDLINK, link=earlier)
+        self._write(tar.header(member))
+
+    def finish(self) -> None:
+        """Write the end of the archive; raises OSError."""
+        self._write(tar.END)
+        self._flush()
+
+    def _file(self, entry: Entry, name: bytes) -> None:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOATIME
+        try:
+            fd = _open_file(entry, flags)
+        except OSError as e:
+            if e.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+                return  # it has just been removed or replaced
+            raise
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                return
+            member = _member(name, tar.FILE, status)._replace(pax=_pax(_xattrs(fd)))
+            if earlier := self._linked(name, status):
+                self._write(tar.header(member._replace(type=tar.HARDLINK, link=earlier)))
+                return
+            member = member._replace(size=status.st_size)
+            self.size += status.st_size
+            self._content(fd, member)
+        finally:
+            os.close(fd)
+
+    def _content(self, fd: int, member: Member) -> None:
+        """Write header and content: as many bytes as the header says, whatever becomes of it."""
+        if member.size <= _SMALL:
+            content = os.read(fd, member.size) if member.size else b""
+            # A file that shrinks while it is read ends in zeros, as GNU tar has it.
+            content = content.ljust(tar.padded(member.size), b"\0")
+            self._write(tar.header(member) + content)
+            return
+        self._write(tar.header(member))
+        self._flush()
+        done = 0
+
+        def count(n: int) -> None:
+            nonlocal done
+            done += n
+
+        try:
+            self._sink.copy(fd, member.size, count)
+        except StoreError:
+            left = member.size - done
+            while left:
+                self._sink.write(bytes(min(left, _GATHER)))
+                left -= min(left, _GATHER)
+        self._write(bytes(-member.size % tar.BLOCK))
+
+    def _linked(self, name: bytes, status: os.stat_result) -> bytes | None:
+        """Return the name under which the same file has gone out; remember this one if none has."""
+        if status.st_nlink < 2:
+            return None
+        key = (status.st_dev, status.st_ino)
+        earlier = self._links.setdefault(key, name)
+        return None if earlier is name else earlier
+
+    def _write(self, content: bytes) -> None:
+        self._pending.append(content)
+        self._gathered += len(content)
+        if self._gathered >= _GATHER:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._sink.write(b"".join(self._pending))
+            self._pending.clear()
+            self._gathered = 0
+
+
+def pack(
+    root: int,
+    sink: Sink,
+    *,
+    whiteouts: bool = False,
+    skip: Callable[[bytes], bool] | None = None,
+) -> int:
+    """Write all below an open folder as a tar; return the bytes of its files.
+
+    Modes, owners, times to the nanosecond, xattrs, hard links and devices are kept; sockets are
+    left out.  Raises OSError, StoreError.
+    """
+    packer = Packer(sink, whiteouts=whiteouts)
+    for entry in walk(root, skip=skip):
+        packer.add(entry)
+    packer.finish()
+    return packer.size
+
+
+def _open_file(entry: Entry, flags: int) -> int:
+    try:
+        return os.open(entry.name, flags, dir_fd=entry.folder)
+    except PermissionError:
+        # Only a file's owner may leave its time of access alone.
+        return os.open(entry.name, flags & ~os.O_NOATIME, dir_fd=entry.folder)
+
+
+def _is_whiteout(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def _mark(name: bytes, status: os.stat_result) -> Member:
+    return Member(name, tar.FILE, 0, b"", 0, 0, 0, status.st_mtime_ns, (0, 0), {}, 0)
+
+
+def _member(name: bytes, kind: bytes, status: os.stat_result) -> Member:
+    device = (0, 0)
+    if kind in (tar.CHARACTER, tar.BLOCK_DEVICE):
+        device = (os.major(status.st_rdev), os.minor(status.st_rdev))
+    return Member(
+        name,
+        kind,
+        0,
+        b"",
+        stat.S_IMODE(status.st_mode),
+        status.st_uid,
+        status.st_gid,
+        status.st_mtime_ns,
+        device,
+        {},
+        0,
+    )
+
+
+def _proc_path(entry: Entry) -> str:
+    return f"/proc/self/fd/{entry.folder}/{entry.name}"
+
+
+def _xattrs(of: str | int) -> dict[str, bytes]:
+    follow = isinstance(of, int)
+    try:
+        names = os.listxattr(of, follow_symlinks=follow)
+        return {name: os.getxattr(of, name, follow_symlinks=follow) for name in names}
+    except OSError:
+        return {}  # none on this filesystem, or it has just been removed
+
+
+def _pax(xattrs: dict[str, bytes]) -> dict[bytes, bytes]:
+    return {
+        _XATTR + os.fsencode(name): value
+        for name, value in xattrs.items()
+        if name.startswith(_KEPT_XATTRS) and not name.startswith(_DROPPED_XATTRS)
+    }
