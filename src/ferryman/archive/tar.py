@@ -23,11 +23,15 @@ FILE, HARDLINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO = (
     b"6",
 )
 _FILE_TYPES = (b"0", b"\0", b"7")
-_KNOWN_TYPES = frozenset(b"0123456") | frozenset(b"\07S")
+_KNOWN_TYPES = frozenset((0, *b"01234567S"))
 
 # A pax header or a long name beyond this is an attack on memory, not a name.
 _MAX_EXTENSION = 1 << 20
+# Records that hold for all members are looked at for each of them.
+_MAX_COMMON = 64 << 10
 _MAX_SIZE = 1 << 62
+_MAX_SECONDS = 1 << 63
+_MAX_OCTAL7, _MAX_OCTAL11 = 8**7, 8**11
 _OCTAL = b"01234567"
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12x")
 
@@ -141,10 +145,15 @@ def _headers(what: str, limit: int) -> Generator[Member | tuple[int, int], bytes
             raise _ends_early(what, at + len(block))
         if not block.strip(b"\0"):
             if (yield at + BLOCK, BLOCK) != bytes(BLOCK):
-                raise _ends_early(what, at)
+                raise _ends_early(what, at + BLOCK)
             return
+        if not _sums_up(block):
+            raise InvalidArchive(
+                f"{what}: not a tar header (its checksum is wrong) at byte {at}"
+                if at
+                else f"{what} is not a tar archive"
+            )
         try:
-            _check_sum(block)
             type = block[156:157]
             if type in b"xgLK":
                 size = _number(block[124:136])
@@ -152,7 +161,7 @@ def _headers(what: str, limit: int) -> Generator[Member | tuple[int, int], bytes
                     raise ValueError(f"extended header of {size} bytes is too large")
                 content = yield at + BLOCK, size
                 if len(content) < size:
-                    raise _ends_early(what, at)
+                    raise _ends_early(what, at + BLOCK)
                 extension.take(type, content)
                 at += BLOCK + padded(size)
                 continue
@@ -210,8 +219,10 @@ class _Extension:
             self._link = content.rstrip(b"\0")
         elif type == b"g":
             self._common = self._common | _records(content)
+            if sum(len(key) + len(value) for key, value in self._common.items()) > _MAX_COMMON:
+                raise ValueError(f"global headers of more than {_MAX_COMMON} bytes")
         else:
-            self._pax |= _records(content)
+            self._pax = _records(content)
 
     def apply(self, member: Member) -> Member:
         if self._name is not None:
@@ -223,12 +234,12 @@ class _Extension:
             member = member._replace(
                 pax=pax,
                 # A sparse file's header, and its path, may carry a name made up for old readers.
-                name=pax.get(b"GNU.sparse.name") or pax.get(b"path", member.name),
-                link=pax.get(b"linkpath", member.link),
+                name=pax.get(b"GNU.sparse.name") or pax.get(b"path") or member.name,
+                link=pax.get(b"linkpath") or member.link,
                 size=_decimal(pax, b"size", member.size),
                 uid=_decimal(pax, b"uid", member.uid),
                 gid=_decimal(pax, b"gid", member.gid),
-                mtime_ns=_nanoseconds(pax[b"mtime"]) if b"mtime" in pax else member.mtime_ns,
+                mtime_ns=_nanoseconds(pax[b"mtime"]) if pax.get(b"mtime") else member.mtime_ns,
             )
         if b"\0" in member.name or b"\0" in member.link:
             raise ValueError("name with a NUL character")
@@ -267,7 +278,7 @@ def _records(content: bytes) -> dict[bytes, bytes]:
 
 def _decimal(pax: dict[bytes, bytes], key: bytes, otherwise: int) -> int:
     text = pax.get(key)
-    if text is None:
+    if not text:  # an empty record takes nothing away: so docker reads it
         return otherwise
     if not text.isdigit() or len(text) > 20 or int(text) >= _MAX_SIZE:
         raise ValueError(f"impossible {key.decode()} {text[:40].decode('latin-1')!r}")
@@ -278,7 +289,12 @@ def _nanoseconds(text: bytes) -> int:
     """Read a pax time, decimal seconds, without a detour through floating point."""
     negative = text.startswith(b"-")
     whole, _, fraction = text.removeprefix(b"-").partition(b".")
-    if not whole.isdigit() or (fraction and not fraction.isdigit()) or len(whole) > 20:
+    if (
+        not whole.isdigit()
+        or (fraction and not fraction.isdigit())
+        or len(whole) > 20
+        or int(whole) > _MAX_SECONDS
+    ):
         raise ValueError(f"impossible mtime {text[:40].decode('latin-1')!r}")
     value = int(whole) * 10**9 + int(fraction[:9].ljust(9, b"0") or 0)
     return -value if negative else value
@@ -311,31 +327,43 @@ def _parse(block: bytes, offset: int) -> Member:
     length = _number(size)
     if not 0 <= length < _MAX_SIZE:
         raise ValueError(f"impossible size {length}")
-    is_device = type in (CHARACTER, BLOCK_DEVICE)
+    device = (0, 0)
+    if type in (CHARACTER, BLOCK_DEVICE):
+        device = (_number(major), _number(minor))
+        if not (0 <= device[0] < _MAX_OCTAL7 and 0 <= device[1] < _MAX_OCTAL7):
+            raise ValueError(f"impossible device {device[0]}:{device[1]}")
+    owner, group, seconds = _number(uid), _number(gid), _number(mtime)
+    if owner < 0 or group < 0:
+        raise ValueError(f"impossible owner {owner}:{group}")
+    if abs(seconds) > _MAX_SECONDS:
+        raise ValueError(f"impossible mtime {seconds}")
     return Member(
         name=name,
         type=FILE if type in _FILE_TYPES else type,
         size=length,
         link=link.split(b"\0", 1)[0],
         mode=_number(mode) & 0o7777,
-        uid=_number(uid),
-        gid=_number(gid),
-        mtime_ns=_number(mtime) * 10**9,
-        device=(_number(major), _number(minor)) if is_device else (0, 0),
+        uid=owner,
+        gid=group,
+        mtime_ns=seconds * 10**9,
+        device=device,
         pax={},
         offset=offset,
     )
 
 
-def _check_sum(block: bytes) -> None:
+def _sums_up(block: bytes) -> bool:
     checksum = block[148:156]
     total = sum(block) - sum(checksum) + 8 * 0x20
-    if (stored := _number(checksum)) == total:
-        return
+    try:
+        stored = _number(checksum)
+    except ValueError:
+        return False
+    if stored == total:
+        return True
     # Some old programs sum up signed bytes.
     high = sum(byte > 127 for byte in block) - sum(byte > 127 for byte in checksum)
-    if stored != total - 256 * high:
-        raise ValueError("not a tar header (its checksum is wrong)")
+    return stored == total - 256 * high
 
 
 def _number(field: bytes) -> int:
@@ -367,25 +395,25 @@ def header(member: Member) -> bytes:
         if key not in own and not key.startswith(b"GNU.sparse.")
     }
     seconds, nanoseconds = divmod(member.mtime_ns, 10**9)
-    if nanoseconds or seconds < 0 or seconds >= 8**11:
+    if nanoseconds or seconds < 0 or seconds >= _MAX_OCTAL11:
         records[b"mtime"] = _decimal_time(member.mtime_ns)
     if len(member.name) > 100:
         records[b"path"] = member.name
     if len(member.link) > 100:
         records[b"linkpath"] = member.link
     for key, value in ((b"uid", member.uid), (b"gid", member.gid)):
-        if value >= 8**7:
+        if value >= _MAX_OCTAL7:
             records[key] = b"%d" % value
-    if member.size >= 8**11:
+    if member.size >= _MAX_OCTAL11:
         records[b"size"] = b"%d" % member.size
     return _pax(records) + _block(
         name=member.name[:100],
         type=member.type,
-        size=min(member.size, 8**11 - 1),
+        size=min(member.size, _MAX_OCTAL11 - 1),
         mode=member.mode,
-        uid=min(member.uid, 8**7 - 1),
-        gid=min(member.gid, 8**7 - 1),
-        mtime=min(max(seconds, 0), 8**11 - 1),
+        uid=min(member.uid, _MAX_OCTAL7 - 1),
+        gid=min(member.gid, _MAX_OCTAL7 - 1),
+        mtime=min(max(seconds, 0), _MAX_OCTAL11 - 1),
         link=member.link[:100],
         device=member.device,
     )
