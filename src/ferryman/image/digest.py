@@ -11,6 +11,7 @@ _ENCODED = {
     "sha256": re.compile(r"[a-f0-9]{64}"),
     "sha512": re.compile(r"[a-f0-9]{128}"),
 }
+ALGORITHMS = frozenset(_ENCODED)
 
 
 class Hash(Protocol):

@@ -20,7 +20,7 @@ from ferryman.store.index import Entry, entries
 from ferryman.store.layout import Store
 
 _MAX_NESTING = 8
-_ID = re.compile(r"(?:sha256:)?([a-f0-9]{4,64})")
+_ID = re.compile(r"(?:sha256:)?([a-f0-9]{1,64})")
 _FULL_ID = re.compile(r"sha256:[a-f0-9]{64}")
 
 
@@ -186,13 +186,12 @@ def resolve(
         return of_target(store, entry.target, names, platform), entry.name
     if match := _ID.fullmatch(text):
         prefix = match.group(1)
-        images = [
-            image
-            for image in _grouped(store, listed)
-            if image.id.encoded.startswith(prefix) or image.digest.encoded.startswith(prefix)
-        ]
-        if len({image.id for image in images}) > 1:
-            raise ImageNotFound(f"{text} is ambiguous: {len(images)} images have IDs like it")
+        everything = list(_grouped(store, listed))
+        # An image ID comes before the digest of a manifest.
+        images = [i for i in everything if i.id.encoded.startswith(prefix)]
+        images = images or [i for i in everything if i.digest.encoded.startswith(prefix)]
+        if (like := len({image.id for image in images})) > 1:
+            raise ImageNotFound(f"{text} is ambiguous: {like} images have IDs like it")
         if images:
             image = images[0]
             # One config may have been stored with several manifests (plain and compressed layers).
@@ -223,8 +222,11 @@ def _by_name(listed: Sequence[Entry], text: str) -> Entry | None:
 
 def _shown(text: str) -> str:
     """Write a name as docker does in its errors, with the tag that was meant."""
-    if _ID.fullmatch(text) and ":" in text:
-        return text
+    if match := _ID.fullmatch(text):
+        if ":" in text:
+            return text
+        if len(match.group(1)) == 64:
+            return f"sha256:{text}"
     try:
         return reference.parse(text).tagged().familiar
     except InvalidReference:

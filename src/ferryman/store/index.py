@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from ferryman.errors import InvalidImage, InvalidReference, StoreError
+from ferryman.image import digest as digests
 from ferryman.image import reference
 from ferryman.image.decode import decode, encode
 from ferryman.image.digest import Digest
@@ -75,8 +76,13 @@ def named(before: Sequence[Entry], name: Reference, target: Descriptor) -> list[
     """Return the entries with the name standing for the target.
 
     What the name stood for until now stays without a name if it has no other one; the target's
-    nameless entry, if there is one, becomes the named one.
+    nameless entry, if there is one, becomes the named one.  Raises InvalidReference for a name
+    that would be taken for an ID.
     """
+    if name.familiar_name in digests.ALGORITHMS:
+        raise InvalidReference(
+            f"{name.familiar}: refusing to create an ambiguous tag using digest algorithm as name"
+        )
     after = [e for e in before if e.name != name and (e.name or e.digest != target.digest)]
     after.append(Entry(target, name))
     kept = {e.digest for e in after}
