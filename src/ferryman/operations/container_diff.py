@@ -2,7 +2,7 @@
 
 import os
 
-from ferryman.rootfs import lower, namespace
+from ferryman.rootfs import namespace
 from ferryman.rootfs.difference import Change, changes
 from ferryman.runtime import filesystem, record
 from ferryman.store.layout import Store
@@ -16,9 +16,9 @@ def container_diff(store: Store, text: str) -> list[Change]:
     container = record.find(store, text)
     rootfs = filesystem.ready(store, container)
     namespace.private_mounts()
-    lowers = [*(lower.mount(each) for each in rootfs.lowers)]
+    below = filesystem.below(rootfs)
     upper = os.open(f"{rootfs.folder}/upper", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return changes(upper, lowers[::-1])
+        return changes(upper, below)
     finally:
         os.close(upper)

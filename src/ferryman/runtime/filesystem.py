@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from ferryman.errors import StoreError
-from ferryman.rootfs import lower, namespace, overlay
+from ferryman.rootfs import initial, lower, namespace, overlay
 from ferryman.rootfs.lower import Lower
 from ferryman.runtime import record
 from ferryman.runtime.record import Container, State
+from ferryman.store.durable import remove
 from ferryman.store.layout import Store
 from ferryman.store.lease import hold
 
@@ -61,9 +62,8 @@ def mount(rootfs: Rootfs, *, read_only: bool = False) -> str:
     """
     _unmount(rootfs.at)
     try:
-        lowers = [lower.mount(each) for each in rootfs.lowers]
         overlay.mount_overlay(
-            lowers[::-1],
+            below(rootfs),
             f"{rootfs.folder}/upper",
             f"{rootfs.folder}/work",
             rootfs.at,
@@ -72,6 +72,34 @@ def mount(rootfs: Rootfs, *, read_only: bool = False) -> str:
     except OSError as e:
         raise StoreError(f"cannot mount {e.filename or rootfs.at}: {e.strerror}") from None
     return rootfs.at
+
+
+def below(rootfs: Rootfs) -> list[str]:
+    """Mount what is below that which a container writes, and return where, topmost first.
+
+    Raises OSError.
+    """
+    lowers = [lower.mount(each) for each in rootfs.lowers]
+    return [_initial(rootfs, lowers), *lowers[::-1]]
+
+
+def _initial(rootfs: Rootfs, lowers: Sequence[str]) -> str:
+    """Return the layer of what every container finds, made once for a container."""
+    made = f"{rootfs.folder}/init"
+    if os.path.isdir(made):
+        return made
+    upper, work = f"{made}.part", f"{made}.work"
+    for folder in (upper, work):
+        remove(folder)
+        os.mkdir(folder, 0o755)
+    overlay.mount_overlay(lowers[::-1], upper, work, rootfs.at)
+    try:
+        initial.complete(rootfs.at)
+    finally:
+        namespace.hide(rootfs.at)
+    remove(work)
+    os.rename(upper, made)
+    return made
 
 
 def unmount(store: Store, container: Container) -> None:
