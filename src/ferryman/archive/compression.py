@@ -5,7 +5,7 @@ One small table of algorithms; each library is imported when it is first needed.
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import IO, Protocol, cast
 
 from ferryman.archive.stream import CHUNK, DecompressedStream, Readable, Stream
@@ -23,14 +23,17 @@ HEAD = 6
 # Memory that a hostile header may make a decompressor use: `xz -9` needs 65 MiB, `zstd --long` 128.
 _MAX_MEMORY = 128 << 20
 
+# zstd may put frames without content in front; 16 magic numbers are set aside for those.
+_SKIPPABLE = 0x184D2A50
+_RUN = 1  # the kind of a zstd block that is one byte many times
+
 
 def recognise(head: bytes) -> str:
     """Return how content that begins like this is compressed: "none", "gzip", "bzip2", …."""
     for name, magic in _MAGIC.items():
         if head.startswith(magic):
             return name
-    # zstd may put frames without content in front; 16 magic numbers are set aside for those.
-    if len(head) >= 4 and 0x184D2A50 <= struct.unpack("<I", head[:4])[0] <= 0x184D2A5F:
+    if len(head) >= 4 and struct.unpack("<I", head[:4])[0] & ~0xF == _SKIPPABLE:
         return "zstd"
     return "none"
 
@@ -116,17 +119,60 @@ def _xz(stream: Stream) -> tuple[Readable, tuple[type[Exception], ...]]:
 
 
 class _Source:
-    """A stream in the form that the zstandard library reads from."""
+    """A stream in the form that the zstandard library reads from.
+
+    The library takes any end for the end; so the frames are followed here as they go by.
+    """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._buffer = memoryview(bytearray(CHUNK))
-        self.ended = False
+        self._frames = _frames()
+        self._next = next(self._frames)
+        self._part = b""
+        self._at = 0
 
     def read(self, size: int) -> memoryview:
         n = self._stream.readinto(self._buffer[:size])
-        self.ended = not n
+        self._follow(self._buffer[:n])
+        if not n and self._next != (self._at, _FRAME_HEAD):
+            raise EOFError("it ends too early")
         return self._buffer[:n]
+
+    def _follow(self, piece: memoryview) -> None:
+        begin, self._at = self._at, self._at + len(piece)
+        while (start := self._next[0] + len(self._part)) < self._at:
+            self._part += piece[start - begin : self._next[0] + self._next[1] - begin]
+            if len(self._part) < self._next[1]:
+                return
+            self._next, self._part = self._frames.send(self._part), b""
+
+
+_FRAME_HEAD = 8
+
+
+def _frames() -> Generator[tuple[int, int], bytes, None]:
+    """Yield the (start, length) of what must be known of zstd frames: bytes to be sent in.
+
+    The last frame was whole where the next one's `_FRAME_HEAD` would start (RFC 8878, section
+    3.1).  What no frame may say is left for the library to find.
+    """
+    at = 0
+    while True:
+        head = yield at, _FRAME_HEAD  # no frame is shorter
+        magic, size = struct.unpack("<II", head)
+        if magic & ~0xF == _SKIPPABLE:
+            at += 8 + size
+            continue
+        descriptor = head[4]
+        single = descriptor >> 5 & 1
+        at += 5 + (1 - single) + (0, 1, 2, 4)[descriptor & 3] + (single, 2, 4, 8)[descriptor >> 6]
+        last = 0
+        while not last:
+            block = int.from_bytes((yield at, 3), "little")
+            last, kind, size = block & 1, block >> 1 & 3, block >> 3
+            at += 3 + (1 if kind == _RUN else size)
+        at += 4 * (descriptor >> 2 & 1)
 
 
 def _zstd(stream: Stream) -> tuple[Readable, tuple[type[Exception], ...]]:

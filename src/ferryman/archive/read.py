@@ -64,8 +64,11 @@ def source(
         form = compression.recognise(head)
         stream = RewoundStream(head, pipe)
     counted = Counted(stream, advance)
-    spooled = SpooledSource(compression.decompressed(counted, form, what), what, lease)
-    # What follows the end marker is read, so that whoever writes it is not cut off.
+    plain = compression.decompressed(counted, form, what)
+    spooled = SpooledSource(plain, what, lease)
+    # What follows the end marker is read too: compressed content tells only at its very end
+    # whether it is whole, and whoever writes to a pipe is not to be cut off.
+    plain.skip(_REST)
     counted.skip(_REST)
     return spooled
 

@@ -112,6 +112,8 @@ class DecompressedStream(Stream):
 
     def readinto(self, view: memoryview) -> int:
         """Fill (part of) the view, return how many bytes that was; 0 at the end."""
+        if not view:
+            return 0  # for a decompressor no room is no end: some would try for ever
         try:
             n = self._source.readinto(view) or 0
         except self._errors as e:
