@@ -38,19 +38,23 @@ def mount_overlay(
     Without `upper` the tree can only be read.  Raises OSError with the kernel's words.
     """
     if upper is None and len(lowers) == 1:
-        # overlay wants two layers at least where nothing is to be written.
-        syscalls.mount(lowers[0], at, "", syscalls.MS_BIND)
-        flags = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
-        syscalls.mount("none", at, "", flags)
+        _bind(lowers[0], at)
         return
     # What a backslash means in the name of an upper folder depends on the kernel.
     if "\\" not in f"{upper}{work}":
         try:
-            return _mount_new(lowers, upper, work, at, read_only)
+            _mount_new(lowers, upper, work, at, read_only)
+            return
         except OSError as e:
             if e.errno not in (errno.EINVAL, errno.ENOSYS, errno.EPERM):
                 raise
-    return _mount_old(lowers, upper, work, at, read_only)
+    _mount_old(lowers, upper, work, at, read_only)
+
+
+def _bind(folder: str, at: str) -> None:
+    """Show one layer alone, which overlay refuses when nothing is to be written."""
+    syscalls.mount(folder, at, "", syscalls.MS_BIND)
+    syscalls.mount("none", at, "", syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY)
 
 
 def _mount_new(

@@ -1,0 +1,231 @@
+"""A layer unpacked to a folder, in overlay form.
+
+What goes where has been found out in memory (`tree`), and every name is made once, in a folder
+that nobody else has access to: no link can be in the way of anything.
+"""
+
+import errno
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
+
+from ferryman import parallel
+from ferryman.archive import tar
+from ferryman.archive.tar import Member
+from ferryman.errors import FerryError, InvalidArchive, InvalidImage, StoreError
+from ferryman.rootfs import syscalls, tree
+from ferryman.rootfs.merged import Layer
+from ferryman.rootfs.tree import Node
+
+_WINDOW = 1 << 20
+_LONGEST_PATH = 4000  # the kernel takes 4095 bytes at a time
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_RESOLVE = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
+
+
+def extract(layer: Layer, into: str, *, user: bool = False) -> None:
+    """Unpack a layer to a folder, which is empty and this process's alone.
+
+    Modes, owners, times to the nanosecond, xattrs, hard links, sparse files and devices are those
+    of the layer; whiteouts become overlay's marks, in ``user.`` attributes with `user` (see
+    `overlay.user_xattrs`), where devices are left out too: an ordinary user has no use for them.
+    Raises InvalidArchive, InvalidImage, StoreError.
+    """
+    root = os.open(into, _FOLDER)
+    try:
+        _Extraction(layer, root, user).run(tree.tree(layer))
+    finally:
+        os.close(root)
+
+
+class _Folder(NamedTuple):
+    """A folder to be made, by the names on the way to it."""
+
+    above: "_Folder | None"
+    name: bytes
+    node: Node
+
+    def path(self) -> bytes:
+        names = []
+        at = self
+        while at.above is not None:
+            names.append(at.name)
+            at = at.above
+        return b"/".join(reversed(names)) or b"."
+
+
+class _Extraction:
+    def __init__(self, layer: Layer, root: int, user: bool) -> None:
+        self._layer = layer
+        self._root = root
+        self._user = user
+        self._first: dict[Node, bytes] = {}
+
+    def run(self, root: Node) -> None:
+        folders: list[_Folder] = []
+        linked: dict[Node, list[tuple[_Folder, bytes]]] = {}
+        pending = [_Folder(None, b"", root)]
+        while pending:
+            folder = pending.pop()
+            folders.append(folder)
+            with self._opened(folder) as fd:
+                for name, node in _children(folder).items():
+                    if node.children is not None:
+                        self._done(folder, name, partial(os.mkdir, name, 0o700, dir_fd=fd))
+                        pending.append(_Folder(folder, name, node))
+                    elif node.links > 1:
+                        linked.setdefault(node, []).append((folder, name))
+        stop = threading.Event()
+        count = 8 * parallel.cores()
+        shares = [folders[n::count] for n in range(min(count, len(folders)))]
+        parallel.run([partial(self._fill, share, stop) for share in shares], stop)
+        for node, names in linked.items():
+            self._link(node, names)
+        for folder in reversed(folders):
+            with self._opened(folder) as fd:
+                self._done(folder, b"", partial(self._dress, fd, folder.node))
+
+    @contextmanager
+    def _opened(self, folder: _Folder) -> Iterator[int]:
+        fd = self._open(folder.path())
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _open(self, path: bytes) -> int:
+        fd = os.dup(self._root)
+        while path:
+            # Folders may lie deeper than a path can say.
+            cut = len(path) if len(path) <= _LONGEST_PATH else path.rindex(b"/", 0, _LONGEST_PATH)
+            part, path = path[:cut], path[cut + 1 :]
+            below = _open_beneath(fd, part)
+            os.close(fd)
+            fd = below
+        return fd
+
+    def _fill(self, folders: Sequence[_Folder], stop: threading.Event) -> None:
+        for folder in folders:
+            if stop.is_set():
+                return
+            names = [
+                (name, node)
+                for name, node in _children(folder).items()
+                if node.children is None and node.links == 1
+            ]
+            if not names:
+                continue
+            with self._opened(folder) as fd:
+                for name, node in names:
+                    self._done(folder, name, partial(self._make, fd, name, node))
+
+    def _link(self, node: Node, names: Sequence[tuple[_Folder, bytes]]) -> None:
+        (folder, first), *others = names
+        with self._opened(folder) as source:
+            self._done(folder, first, partial(self._make, source, first, node))
+            for other, name in others:
+                with self._opened(other) as fd:
+                    self._done(
+                        other,
+                        name,
+                        partial(
+                            os.link,
+                            first,
+                            name,
+                            src_dir_fd=source,
+                            dst_dir_fd=fd,
+                            follow_symlinks=False,
+                        ),
+                    )
+
+    def _make(self, folder: int, name: bytes, node: Node) -> None:
+        """Make anything but a folder."""
+        member = node.member
+        if member.is_file:
+            fd = os.open(name, _NEW_FILE, 0o600, dir_fd=folder)
+            try:
+                _copy(self._layer, member, fd)
+                self._dress(fd, node)
+            finally:
+                os.close(fd)
+            return
+        if member.type == tar.SYMLINK:
+            os.symlink(member.link, name, dir_fd=folder)
+        elif member.type == tar.FIFO:
+            os.mkfifo(name, 0o600, dir_fd=folder)
+        else:
+            if self._user and node.member is not tree.WHITEOUT:
+                return
+            kind = 0o020000 if member.type == tar.CHARACTER else 0o060000
+            os.mknod(name, kind | 0o600, os.makedev(*member.device), dir_fd=folder)
+        self._dress_path(folder, name, node)
+
+    def _dress(self, fd: int, node: Node) -> None:
+        """Give an open file or folder its owner, mode, attributes and time."""
+        member = node.member
+        # The order matters: a new owner takes setuid bits and capabilities away.
+        os.fchown(fd, member.uid, member.gid)
+        os.fchmod(fd, member.mode)
+        if member.pax or node.opaque:
+            self._set_xattrs(f"/proc/self/fd/{fd}", node)
+        os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
+
+    def _dress_path(self, folder: int, name: bytes, node: Node) -> None:
+        """Do so to what cannot be opened."""
+        member = node.member
+        os.chown(name, member.uid, member.gid, dir_fd=folder, follow_symlinks=False)
+        if member.type != tar.SYMLINK:
+            os.chmod(name, member.mode, dir_fd=folder)
+        if member.pax:
+            self._set_xattrs(b"/proc/self/fd/%d/%b" % (folder, name), node)
+        times = (member.mtime_ns, member.mtime_ns)
+        os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
+
+    def _set_xattrs(self, path: str | bytes, node: Node) -> None:
+        follow = isinstance(path, str)
+        for name, value in tree.xattrs(node, user=self._user):
+            try:
+                os.setxattr(path, name, value, follow_symlinks=follow)
+            except OSError as e:
+                # As docker does: what this filesystem has no attributes for goes without.
+                if e.errno != errno.ENOTSUP and not (self._user and e.errno == errno.EPERM):
+                    raise
+
+    def _done(self, folder: _Folder, name: bytes, step: "partial[None]") -> None:
+        try:
+            step()
+        except OSError as e:
+            path = os.path.join(folder.path(), name).removeprefix(b"./")
+            raise _failed(self._layer.what, path, e) from None
+
+
+def _children(folder: _Folder) -> dict[bytes, Node]:
+    return folder.node.children or {}
+
+
+def _open_beneath(fd: int, path: bytes) -> int:
+    return syscalls.openat2(fd, path, _FOLDER, resolve=_RESOLVE)
+
+
+def _failed(what: str, path: bytes, error: OSError) -> FerryError:
+    shown = repr(path[:200]).removeprefix("b")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+        return StoreError(f"cannot unpack {what}: {error.strerror}")
+    if error.errno in (errno.EINVAL, errno.EPERM):
+        return InvalidImage(f"cannot unpack {what}: {shown}: {error.strerror}")
+    return StoreError(f"cannot unpack {what}: {shown}: {error.strerror}")
+
+
+def _copy(layer: Layer, member: Member, fd: int) -> None:
+    left = member.size
+    offset = member.offset
+    while left:
+        n = os.copy_file_range(layer.fd, fd, left, offset)
+        if not n:
+            raise InvalidArchive(f"{layer.what} is truncated")
+        left -= n
+        offset += n

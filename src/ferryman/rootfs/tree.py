@@ -1,0 +1,231 @@
+"""A layer as the tree that it unpacks to, in overlay form, found out in memory.
+
+Whoever unpacks a layer one member at a time has a file system answer what the names in it lead
+to, and a hostile layer asks it cunningly.  Here nothing is on a disk until all members are known:
+a later one has replaced an earlier one, links in the paths have been followed (within the layer,
+whose root is theirs, as docker follows them), whiteouts have become overlay's marks.  What is left
+is plain: each folder with what is in it.
+"""
+
+from collections.abc import Iterator
+
+from ferryman.archive import tar
+from ferryman.archive.tar import Member
+from ferryman.errors import InvalidImage
+from ferryman.rootfs import merged, whiteout
+from ferryman.rootfs.merged import Layer
+
+MAX_NODES = 4_000_000
+"""Of a layer, folders that are only implied included: some 2 GB of memory."""
+MAX_DEPTH = 4096
+"""Folders within each other."""
+_MAX_NAME = 255
+_MAX_LINK = 4095
+_MAX_LINKS = 40  # in one path, as the kernel has it
+_MAX_STEPS = 100_000_000
+_MAX_ID = (1 << 32) - 2  # the number above it means "leave it as it is" to chown(2)
+_MAX_TIME = ((1 << 63) - 1) * 10**9
+_XATTR = b"SCHILY.xattr."
+
+
+def _made_up(type: bytes, mode: int) -> Member:
+    return Member(b"", type, 0, b"", mode, 0, 0, 0, (0, 0), {}, 0)
+
+
+IMPLIED = _made_up(tar.FOLDER, 0o755)
+"""A folder that the layer has something in, but no member for: root's, of the year 1970."""
+WHITEOUT = _made_up(tar.CHARACTER, 0)
+"""The mark for what is gone: a character device 0:0."""
+
+
+class Node:
+    """What one name of a layer, or several (hard links), stand for."""
+
+    __slots__ = ("children", "hidden", "links", "member", "opaque")
+
+    def __init__(self, member: Member) -> None:
+        """Have no names yet."""
+        self.member = member
+        self.children: dict[bytes, Node] | None = {} if member.type == tar.FOLDER else None
+        """By name, of a folder; None for all else."""
+        self.opaque = False
+        """Whether nothing of this folder in the layers below is to be seen."""
+        self.hidden: set[bytes] | None = None
+        self.links = 1
+        """How many names it had; some may have been replaced since."""
+
+
+def xattrs(node: Node, *, user: bool) -> Iterator[tuple[bytes, bytes]]:
+    """Yield names and values of a node's extended attributes, with overlay's own where needed.
+
+    `user` says which attributes overlay uses, see `overlay.user_xattrs`.  Those that a layer has
+    of overlay's are left out: they would have it look elsewhere.
+    """
+    for key, value in node.member.pax.items():
+        if key.startswith(_XATTR):
+            name = key.removeprefix(_XATTR)
+            if not name.startswith(whiteout.OVERLAY_XATTRS):
+                yield name, value
+    if node.opaque:
+        yield whiteout.opaque_xattr(user=user), b"y"
+
+
+def tree(layer: Layer) -> Node:
+    """Return the root of a layer's tree; raises InvalidArchive, InvalidImage."""
+    builder = _Builder(layer.what)
+    for path, member in merged.members(layer):
+        builder.add(path, member)
+    return builder.finish()
+
+
+class _Builder:
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._root = Node(IMPLIED)
+        self._count = 0
+        self._steps = 0
+        self._marked: list[Node] = []
+        self._dropped: list[tuple[Node, bytes]] = []
+        self._last = (b"", self._root)
+
+    def add(self, path: bytes, member: Member) -> None:
+        """Put a member, whose path is clean, to its place."""
+        if not path:
+            if member.type != tar.FOLDER:
+                raise InvalidImage(f"{self._what}: its root is not a folder")
+            self._root.member = self._checked(member, path)
+            return
+        above, _, name = path.rpartition(b"/")
+        folder = self._folder(above)
+        children = _children(folder)
+        if name.startswith(whiteout.PREFIX):
+            if name == whiteout.OPAQUE:
+                folder.opaque = True
+                return
+            if (gone := whiteout.hidden(name)) is not None:
+                self._hide(folder, gone, path)
+                return
+            # Hard links may lead to what AUFS has put here, which is why it goes only at the end.
+            self._dropped.append((folder, name))
+        there = children.get(name)
+        if there is not None:
+            if member.type == tar.FOLDER and there.children is not None:
+                there.member = self._checked(member, path)
+                return
+            self._last = (b"", self._root)  # the way to it may have led through what is replaced
+        if member.type == tar.HARDLINK:
+            node = self._linked(member, path)
+            if node is not there:
+                node.links += 1
+                children[name] = node
+            return
+        children[name] = self._new(self._checked(member, path), name)
+
+    def finish(self) -> Node:
+        """Turn whiteouts into marks, and return the root."""
+        for folder, name in self._dropped:
+            _children(folder).pop(name, None)
+        for folder in self._marked:
+            children = _children(folder)
+            for name in folder.hidden or ():
+                # In one layer a whiteout is about the layers below, wherever it stands.
+                there = children.get(name)
+                if there is None:
+                    children[name] = self._new(WHITEOUT, name)
+                elif there.children is not None:
+                    there.opaque = True
+            folder.hidden = None
+        return self._root
+
+    def _new(self, member: Member, name: bytes) -> Node:
+        if len(name) > _MAX_NAME:
+            raise InvalidImage(f"{self._what}: name of more than 255 bytes: {_shown(name)}")
+        self._count += 1
+        if self._count > MAX_NODES:
+            raise InvalidImage(f"{self._what} has more than {MAX_NODES} files and folders")
+        return Node(member)
+
+    def _hide(self, folder: Node, gone: bytes, path: bytes) -> None:
+        if gone in (b"", b".", b".."):
+            raise InvalidImage(f"{self._what}: whiteout of no file: {_shown(path)}")
+        if folder.hidden is None:
+            folder.hidden = set()
+            self._marked.append(folder)
+        folder.hidden.add(gone)
+
+    def _linked(self, member: Member, path: bytes) -> Node:
+        """Return what a hard link leads to."""
+        target = merged.clean(member.link, self._what)
+        above, _, name = target.rpartition(b"/")
+        node = _children(self._folder(above)).get(name)
+        if node is None:
+            raise InvalidImage(
+                f"{self._what}: hard link {_shown(path)} leads to no file: {_shown(member.link)}"
+            )
+        if node.children is not None:
+            raise InvalidImage(f"{self._what}: hard link {_shown(path)} leads to a folder")
+        return node
+
+    def _folder(self, path: bytes) -> Node:
+        if path != self._last[0]:
+            self._last = (path, self._found(path))
+        return self._last[1]
+
+    def _found(self, path: bytes) -> Node:
+        """Follow a path to a folder; what is missing on the way is made."""
+        trail = [self._root]
+        ahead = path.split(b"/")[::-1]
+        links = 0
+        while ahead:
+            name = ahead.pop()
+            self._steps += 1
+            if name in (b"", b"."):
+                continue
+            if name == b"..":
+                if len(trail) > 1:
+                    trail.pop()
+                continue
+            children = _children(trail[-1])
+            node = children.get(name)
+            if node is None:
+                node = children[name] = self._new(IMPLIED, name)
+            elif node.member.type == tar.SYMLINK:
+                links += 1
+                if links > _MAX_LINKS or self._steps > _MAX_STEPS:
+                    raise InvalidImage(f"{self._what}: too many links on the way to {_shown(path)}")
+                target = node.member.link
+                if target.startswith(b"/"):
+                    del trail[1:]
+                ahead += target.split(b"/")[::-1]
+                continue
+            elif node.children is None:
+                raise InvalidImage(
+                    f"{self._what}: {_shown(path)} should be a folder, but {_shown(name)} is none"
+                )
+            trail.append(node)
+            if len(trail) > MAX_DEPTH + 1:
+                raise InvalidImage(f"{self._what} has more than {MAX_DEPTH} folders in each other")
+        return trail[-1]
+
+    def _checked(self, member: Member, path: bytes) -> Member:
+        """Return a member that the kernel will take."""
+        if not (0 <= member.uid <= _MAX_ID and 0 <= member.gid <= _MAX_ID):
+            raise InvalidImage(f"{self._what}: impossible owner of {_shown(path)}")
+        if member.type == tar.SYMLINK and not 0 < len(member.link) <= _MAX_LINK:
+            raise InvalidImage(f"{self._what}: impossible link {_shown(path)}")
+        if member.type in (tar.CHARACTER, tar.BLOCK_DEVICE):
+            major, minor = member.device
+            if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
+                raise InvalidImage(f"{self._what}: impossible device {_shown(path)}")
+        if abs(member.mtime_ns) > _MAX_TIME:
+            raise InvalidImage(f"{self._what}: impossible time of {_shown(path)}")
+        return member
+
+
+def _children(folder: Node) -> dict[bytes, Node]:
+    assert folder.children is not None
+    return folder.children
+
+
+def _shown(path: bytes) -> str:
+    return repr(path[:200]).removeprefix("b")

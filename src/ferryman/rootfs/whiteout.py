@@ -1,0 +1,39 @@
+"""What hides files of the layers below: in a layer's tar by names, in overlay by marks.
+
+==============================  =========================  ==================================
+                                a layer (OCI, layer.md)    overlay (the kernel's overlayfs)
+==============================  =========================  ==================================
+``x`` is gone                   a file ``.wh.x``           ``x``, a character device 0:0
+nothing of the folder is left   ``.wh..wh..opq`` in it     its attribute ``overlay.opaque``
+==============================  =========================  ==================================
+"""
+
+import os
+import stat
+
+PREFIX = b".wh."
+OPAQUE = b".wh..wh..opq"
+META_PREFIX = b".wh..wh."
+"""Names that AUFS kept for itself; they say nothing about files."""
+
+TRUSTED_OPAQUE = b"trusted.overlay.opaque"
+USER_OPAQUE = b"user.overlay.opaque"
+OVERLAY_XATTRS = (b"trusted.overlay.", b"user.overlay.")
+"""How the names of the attributes begin by which overlay speaks to itself."""
+
+
+def hidden(name: bytes) -> bytes | None:
+    """Return the name that a whiteout hides; None when it is none, or one that stands for more."""
+    if name.startswith(PREFIX) and not name.startswith(META_PREFIX):
+        return name.removeprefix(PREFIX)
+    return None
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    """Tell whether a file is overlay's mark for one that is gone."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def opaque_xattr(*, user: bool) -> bytes:
+    """Return the name of the attribute of an opaque folder; its value is ``y``."""
+    return USER_OPAQUE if user else TRUSTED_OPAQUE
