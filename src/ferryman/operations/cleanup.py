@@ -11,10 +11,9 @@ import msgspec
 
 from ferryman.image.config import seconds
 from ferryman.operations.container_remove import removed_for_good
-from ferryman.operations.wait import exited
 from ferryman.runtime import record
 from ferryman.runtime.finish import finish
-from ferryman.runtime.record import Container, ContainerNotFound, State
+from ferryman.runtime.record import Container, ContainerNotFound, State, exited
 from ferryman.runtime.start import start
 from ferryman.store.layout import Store
 

@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 from ferryman.operations.cleanup import cleanup
 from ferryman.operations.stop import kill
-from ferryman.operations.wait import exited
 from ferryman.runtime import attach, record, terminal
 from ferryman.runtime.attach import Connection, Streams
 from ferryman.runtime.finish import exit_code
-from ferryman.runtime.record import Container, State
+from ferryman.runtime.record import Container, State, exited
 from ferryman.runtime.start import start
 from ferryman.store.layout import Store
 

@@ -1,12 +1,10 @@
 """Wait: until a container has ended."""
 
-import os
-import select
 import time
 
 from ferryman.runtime import record
 from ferryman.runtime.finish import settled
-from ferryman.runtime.record import Container, ContainerNotFound, State
+from ferryman.runtime.record import Container, ContainerNotFound, State, exited
 from ferryman.store.layout import Store
 
 _PAUSE = 0.1  # seconds between two looks at what cannot be waited for
@@ -57,20 +55,3 @@ def ended(store: Store, container: Container, timeout: float | None = None) -> S
             state = settled(store, container)
         except ContainerNotFound:
             return state
-
-
-def exited(process: record.Process, timeout: float | None = None) -> bool:
-    """Wait until a process has ended, at most `timeout` seconds; tell whether it has."""
-    try:
-        fd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return True
-    try:
-        # The number may have been given on between the two.
-        if not process.alive:
-            return True
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        return bool(poll.poll(None if timeout is None else timeout * 1000))
-    finally:
-        os.close(fd)

@@ -15,6 +15,7 @@ Both files are replaced as a whole, under the container's lock; whoever only rea
 
 import os
 import re
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -190,6 +191,23 @@ def process(pid: int) -> Process | None:
     if fields[0] in (b"Z", b"X"):
         return None
     return Process(pid, int(fields[19]), boot())
+
+
+def exited(process: Process, timeout: float | None = None) -> bool:
+    """Wait until a process has ended, at most `timeout` seconds; tell whether it has."""
+    try:
+        fd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        # The number may have been given on between the two.
+        if not process.alive:
+            return True
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else timeout * 1000))
+    finally:
+        os.close(fd)
 
 
 def boot() -> str:

@@ -10,12 +10,12 @@ import msgspec
 
 from ferryman.errors import FerryError
 from ferryman.runtime import engine as engines
-from ferryman.runtime import filesystem, monitor, network, record, resolv, spec, volumes
+from ferryman.runtime import filesystem, health, monitor, network, record, resolv, spec, volumes
 from ferryman.runtime.engine import Engine, EngineError
 from ferryman.runtime.filesystem import Rootfs
 from ferryman.runtime.finish import finish, now
 from ferryman.runtime.monitor import Job, Started
-from ferryman.runtime.record import Container, State
+from ferryman.runtime.record import Container, Health, State
 from ferryman.store.durable import remove
 from ferryman.store.layout import Store
 
@@ -64,6 +64,8 @@ def start(
             _undo(store, container, state, e)
             raise
         record.write_state(store, container.id, state)
+    if health.has(container):
+        health.watch_apart(store, container)
     return state
 
 
@@ -95,7 +97,13 @@ def _run(
     attach(bundle)
     _go(engine, container, created)
     return msgspec.structs.replace(
-        state, status="running", starter=None, started_at=now(), finished_at="", exit_code=0
+        state,
+        status="running",
+        starter=None,
+        started_at=now(),
+        finished_at="",
+        exit_code=0,
+        health=Health("starting") if health.has(container) else None,
     )
 
 
