@@ -139,7 +139,8 @@ def create_failed(name: str, message: str) -> EngineError:
         code = 127
     elif "permission denied" in lowered or "is a directory" in lowered:
         code = 126
-    return EngineError(f"OCI runtime create failed: {name} create failed: {message}: unknown", code)
+    said = message.removeprefix(f"{name} create failed: ")
+    return EngineError(f"OCI runtime create failed: {name} create failed: {said}: unknown", code)
 
 
 def arguments(words: Sequence[str], option: str) -> list[str]:

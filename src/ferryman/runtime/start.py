@@ -137,7 +137,7 @@ def _job(store: Store, container: Container, folder: str) -> Job:
         exits=f"{folder}/exit",
         terminal=config.tty,
         stdin=config.open_stdin,
-        keep_stdin=config.open_stdin and not config.stdin_once,
+        keep_stdin=config.open_stdin and (config.tty or not config.stdin_once),
         at_end=(
             *(sys.executable, "-m", "ferryman", "--root", store.root),
             *("container", "cleanup", container.id),
