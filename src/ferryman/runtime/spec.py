@@ -6,6 +6,7 @@ this machine has for it.  `spec` finds out the latter and calls the former.
 
 import os
 import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,11 +18,13 @@ from ferryman.runtime import (
     programs,
     record,
     rlimits,
+    security,
     tmpfs,
     users,
 )
 from ferryman.runtime.limits import Controllers
 from ferryman.runtime.record import Container, ContainerNotFound, MountPoint
+from ferryman.runtime.security import Security
 from ferryman.runtime.settings import HostConfig
 from ferryman.runtime.users import User
 from ferryman.store.layout import Store
@@ -30,6 +33,7 @@ _VERSION = "1.0.2"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _INIT = "/sbin/docker-init"
 
+_CONTAINER = "container:"
 _FILES = ("hosts", "hostname", "resolv.conf")
 
 _MASKED = (
@@ -48,8 +52,6 @@ _MASKED = (
 )
 _READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
-_KEPT_WRITABLE = frozenset(("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"))
-
 
 class Place(NamedTuple):
     """What a machine has for a container that is about to start."""
@@ -57,19 +59,23 @@ class Place(NamedTuple):
     rootfs: str
     """Where the root filesystem is mounted."""
     cgroup: str
-    files: Mapping[str, str]
-    """Files and folders that ferry itself mounts: path in the container → path here."""
-    joined: Mapping[str, str]
-    """The namespaces of others to be in: ``network``, ``ipc`` or ``pid`` → path."""
+    cgroup_mode: str
+    """As `cgroups.mode` has it."""
+    controllers: Controllers
     capabilities: Sequence[str]
     """Those that this process may give away."""
-    controllers: Controllers
-    cgroup_mode: str
+    files: Mapping[str, str] = {}
+    """Files and folders that ferry itself mounts: path in the container → path here."""
+    joined: Mapping[str, str] = {}
+    """The namespaces of others to be in: ``network``, ``ipc`` or ``pid`` → path."""
     init: str = ""
     """The path of the program for ``--init``."""
     size: tuple[int, int] | None = None
     """The terminal's rows and columns."""
+    least_oom_score: int = -1000
+    """The kernel lets nobody without CAP_SYS_RESOURCE go below their own."""
     rootless: bool = False
+    """Whether this is a user namespace, with an ordinary user's powers outside of it."""
 
 
 def spec(
@@ -86,24 +92,24 @@ def spec(
     ContainerNotFound, MissingProgram.
     """
     host = container.host_config
+    files = {f"/etc/{name}": f"{bundle}/{name}" for name in _FILES}
+    if host.ipc_mode == "host":
+        files["/dev/shm"] = "/dev/shm"
+    powers = capabilities.held()
     place = Place(
         rootfs=rootfs,
         cgroup=cgroups.path(container.id),
-        files={
-            f"/etc/{name}": f"{bundle}/{name}"
-            for name in _FILES
-            if os.path.exists(f"{bundle}/{name}")
-        },
-        joined=_joined(store, host),
-        capabilities=capabilities.held(),
-        controllers=limits.found(),
         cgroup_mode=cgroups.mode(),
+        controllers=limits.found(),
+        capabilities=powers,
+        files={at: source for at, source in files.items() if os.path.exists(source)},
+        joined=_joined(store, host),
         init=programs.needed("catatonit", "catatonit", "for --init") if host.init else "",
         size=size,
-        rootless=os.geteuid() != 0,
+        least_oom_score=-1000 if "CAP_SYS_RESOURCE" in powers else _own_oom_score(),
+        rootless=_in_user_namespace(),
     )
-    user = users.find(rootfs, container.config.user, host.group_add or ())
-    return document(container, user, place)
+    return document(container, users.find(rootfs, container.config.user, host.group_add), place)
 
 
 def _joined(store: Store, host: HostConfig) -> dict[str, str]:
@@ -114,44 +120,53 @@ def _joined(store: Store, host: HostConfig) -> dict[str, str]:
         ("ipc", "ipc", host.ipc_mode),
         ("pid", "pid", host.pid_mode),
     ):
-        kept, colon, other = mode.partition(":")
-        if kept != "container" or not colon:
-            continue
-        donor = record.find(store, other)
-        state = record.read_state(store, donor.id)
-        if not state.up or state.init is None:
-            raise ContainerNotFound(f"cannot join {kind} of a non running container: {donor.id}")
-        found[kind] = f"/proc/{state.init.pid}/ns/{entry}"
+        if mode.startswith(_CONTAINER):
+            donor = record.find(store, mode.removeprefix(_CONTAINER))
+            state = record.read_state(store, donor.id)
+            if not state.up or state.init is None:
+                raise ContainerNotFound(
+                    f"cannot join {kind} of a non running container: {donor.id}"
+                )
+            found[kind] = f"/proc/{state.init.pid}/ns/{entry}"
     return found
+
+
+def _own_oom_score() -> int:
+    with open("/proc/self/oom_score_adj", encoding="ascii") as f:
+        return int(f.read())
+
+
+def _in_user_namespace() -> bool:
+    with open("/proc/self/uid_map", encoding="ascii") as f:
+        return f.read().split() != ["0", "0", "4294967295"]
 
 
 def document(container: Container, user: User, place: Place) -> dict[str, Any]:
     """Return the configuration of a container for a place; raises InvalidSettings."""
     host = container.host_config
-    made, rules = devices.nodes(host.devices or ())
-    if host.privileged:
-        made = devices.every() + [node for node in made if not os.path.exists(node["path"])]
+    options = security.parsed(host.security_opt or ())
+    powers = capabilities.chosen(
+        host.cap_add or (),
+        host.cap_drop or (),
+        privileged=host.privileged,
+        available=place.capabilities,
+    )
     linux: dict[str, Any] = {
-        "cgroupsPath": place.cgroup,
         "namespaces": _namespaces(host, place),
-        "sysctl": _sysctls(container),
-        "devices": made,
-        "resources": {
-            "devices": devices.rules(
-                rules, host.device_cgroup_rules or (), privileged=host.privileged
-            ),
-            **limits.resources(host, place.controllers),
-        },
+        "sysctl": _sysctls(container, place),
+        **_devices(host, place),
     }
-    if not _unmasked(host):
+    if filter_ := security.profile(options, set(powers), privileged=host.privileged):
+        linux["seccomp"] = filter_
+    if not (host.privileged or options.paths_unmasked):
         linux |= {"maskedPaths": list(_MASKED), "readonlyPaths": list(_READONLY)}
     if propagation := _root_propagation(container.mounts):
         linux["rootfsPropagation"] = propagation
     document: dict[str, Any] = {
         "ociVersion": _VERSION,
-        "process": _process(container, user, place),
+        "process": _process(container, user, place, powers, options),
         "root": {"path": place.rootfs, "readonly": host.readonly_rootfs},
-        "mounts": _mounts(container, place),
+        "mounts": _mounts(container, place, options),
         "annotations": host.annotations or {},
         "linux": linux,
     }
@@ -160,32 +175,48 @@ def document(container: Container, user: User, place: Place) -> dict[str, Any]:
     return document
 
 
-def _process(container: Container, user: User, place: Place) -> dict[str, Any]:
+def _devices(host: HostConfig, place: Place) -> dict[str, Any]:
+    """Return the devices, and the control group with its limits."""
+    made, rules = devices.nodes(host.devices or ())
+    if host.privileged:
+        every = devices.every()
+        there = {node["path"] for node in every}
+        made = every + [node for node in made if node["path"] not in there]
+    if place.rootless:
+        # An ordinary user's control group is not theirs to change.
+        return {"devices": made}
+    allowed = devices.rules(rules, host.device_cgroup_rules or (), privileged=host.privileged)
+    return {
+        "devices": made,
+        "cgroupsPath": place.cgroup,
+        "resources": {"devices": allowed, **limits.resources(host, place.controllers)},
+    }
+
+
+def _process(
+    container: Container, user: User, place: Place, powers: Sequence[str], options: Security
+) -> dict[str, Any]:
     config, host = container.config, container.host_config
-    given = capabilities.chosen(
-        host.cap_add or (),
-        host.cap_drop or (),
-        privileged=host.privileged,
-        available=place.capabilities,
-    )
-    may_raise = "CAP_SYS_RESOURCE" in place.capabilities
+    may_raise = "CAP_SYS_RESOURCE" in place.capabilities and not place.rootless
     process: dict[str, Any] = {
         "terminal": config.tty,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
         "args": [*([_INIT, "--"] if _has_init(host) else []), *container.command],
-        "env": _environment(container, user),
+        "env": environment(container, user),
         "cwd": config.working_dir or "/",
-        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), given),
+        "capabilities": {kind: list(powers) for kind in ("bounding", "effective", "permitted")},
         "rlimits": rlimits.raised(host.ulimits or (), may_raise=may_raise),
-        "noNewPrivileges": _no_new_privileges(host),
-        "oomScoreAdj": host.oom_score_adj,
+        "noNewPrivileges": options.no_new_privileges,
+        "oomScoreAdj": max(host.oom_score_adj, place.least_oom_score),
     }
+    if profile := security.apparmor(options):
+        process["apparmorProfile"] = profile
     if config.tty and place.size:
         process["consoleSize"] = {"height": place.size[0], "width": place.size[1]}
     return process
 
 
-def _environment(container: Container, user: User) -> list[str]:
+def environment(container: Container, user: User) -> list[str]:
     """Return the container's environment: docker's defaults, and over them what was asked for."""
     variables = {"PATH": _PATH, "HOSTNAME": container.config.hostname}
     if container.config.tty:
@@ -204,19 +235,6 @@ def _environment(container: Container, user: User) -> list[str]:
 def _has_init(host: HostConfig) -> bool:
     """Tell whether ``--init`` applies: where processes are another's, there is an init already."""
     return bool(host.init) and not host.pid_mode
-
-
-def _no_new_privileges(host: HostConfig) -> bool:
-    given = False
-    for option in host.security_opt or ():
-        name, _, value = option.replace(":", "=", 1).partition("=")
-        if name == "no-new-privileges":
-            given = value.lower() in ("", "true", "1", "t")
-    return given
-
-
-def _unmasked(host: HostConfig) -> bool:
-    return host.privileged or "systempaths=unconfined" in (host.security_opt or ())
 
 
 def _namespaces(host: HostConfig, place: Place) -> list[dict[str, str]]:
@@ -238,96 +256,119 @@ def _namespaces(host: HostConfig, place: Place) -> list[dict[str, str]]:
     return namespaces
 
 
-def _sysctls(container: Container) -> dict[str, str]:
+def _sysctls(container: Container, place: Place) -> dict[str, str]:
     host = container.host_config
     sysctls = {}
     if container.config.domainname and host.uts_mode != "host":
         sysctls["kernel.domainname"] = container.config.domainname
-    if host.network_mode != "host" and not host.network_mode.startswith("container:"):
-        # As docker: ping, and ports below 1024, without being root.
+    if host.network_mode != "host" and not host.network_mode.startswith(_CONTAINER):
+        # As docker: ports below 1024, and ping, without being root.
         sysctls["net.ipv4.ip_unprivileged_port_start"] = "0"
-        sysctls["net.ipv4.ping_group_range"] = "0 2147483647"
-    return sysctls | (host.sysctls or {})
+        if not place.rootless:
+            # Where not all groups are mapped, the kernel takes no such range.
+            sysctls["net.ipv4.ping_group_range"] = "0 2147483647"
+    there = {name: value for name, value in sysctls.items() if _exists(name)}
+    return there | (host.sysctls or {})
 
 
-def _mounts(container: Container, place: Place) -> list[dict[str, Any]]:
+def _exists(sysctl: str) -> bool:
+    return os.path.exists(f"/proc/sys/{sysctl.replace('.', '/')}")
+
+
+def _mounts(container: Container, place: Place, options: Security) -> list[dict[str, Any]]:
     """Return all mounts: docker's own, then the user's, the outer ones before the inner ones."""
-    host = container.host_config
-    users = _users_mounts(container, place)
-    there = {mount["destination"] for mount in users}
+    asked = _asked_mounts(container, place)
+    there = {mount["destination"] for mount in asked}
     own = [
         mount
-        for mount in _own_mounts(host, place)
+        for mount in _own_mounts(container.host_config, place, options)
         if mount["destination"] not in there
         and not ("/dev" in there and mount["destination"].startswith("/dev/"))
     ]
-    return own + users
+    return own + asked
 
 
-def _own_mounts(host: HostConfig, place: Place) -> list[dict[str, Any]]:
-    def mount(at: str, kind: str, *options: str, source: str = "") -> dict[str, Any]:
-        return {
-            "destination": at,
-            "type": kind,
-            "source": source or kind,
-            "options": list(options),
-        }
-
+def _own_mounts(host: HostConfig, place: Place, options: Security) -> list[dict[str, Any]]:
     closed = ("nosuid", "noexec", "nodev")
-    ro = () if host.privileged else ("ro",)
+    read_only = () if host.privileged else ("ro",)
+    writable_cgroups = options.writable_cgroups
+    if writable_cgroups is None:
+        writable_cgroups = host.privileged
     mounts = [
-        mount("/proc", "proc", *closed),
-        mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
-        mount(
-            *("/dev/pts", "devpts", "nosuid", "noexec", "newinstance"),
-            *("ptmxmode=0666", "mode=0620", "gid=5"),
+        _mount("/proc", "proc", closed),
+        _mount("/dev", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k")),
+        _mount(
+            "/dev/pts",
+            "devpts",
+            ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
         ),
-        mount("/sys", "sysfs", *closed, *ro),
-        mount("/dev/mqueue", "mqueue", *closed),
     ]
+    if place.rootless and host.network_mode == "host":
+        # A new one shows the network, and only those who own that may have it.
+        mounts.append(_mount("/sys", "bind", ("rbind", *closed, "ro"), source="/sys"))
+    else:
+        mounts.append(_mount("/sys", "sysfs", (*closed, *read_only)))
     if place.cgroup_mode != "none":
-        mounts.insert(4, mount("/sys/fs/cgroup", "cgroup", *closed, *ro))
-    if "/dev/shm" not in place.files and host.ipc_mode != "none":
+        ro = () if writable_cgroups else ("ro",)
+        mounts.append(_mount("/sys/fs/cgroup", "cgroup", (*closed, *ro)))
+    mounts.append(_mount("/dev/mqueue", "mqueue", closed))
+    if host.ipc_mode != "none":
         size = f"size={host.shm_size}"
-        mounts.append(mount("/dev/shm", "tmpfs", *closed, "mode=1777", size, source="shm"))
+        mounts.append(_mount("/dev/shm", "tmpfs", (*closed, "mode=1777", size), source="shm"))
     if _has_init(host):
-        mounts.append(mount(_INIT, "bind", "bind", "ro", source=place.init))
+        mounts.append(_mount(_INIT, "bind", ("bind", "ro"), source=place.init))
     return mounts
 
 
-def _users_mounts(container: Container, place: Place) -> list[dict[str, Any]]:
+def _asked_mounts(container: Container, place: Place) -> list[dict[str, Any]]:
     host = container.host_config
-    mounts = {}
+    mounts = []
     for at, source in place.files.items():
-        ro = ["ro"] if host.readonly_rootfs and at.startswith("/etc/") else []
-        mounts[at] = _bind(at, source, ["rbind", *ro, "rprivate"])
+        read_only = ("ro",) if host.readonly_rootfs and at.startswith("/etc/") else ()
+        mounts.append(_mount(at, "bind", ("rbind", *read_only, "rprivate"), source=source))
+    flat = {
+        mount.target
+        for mount in host.mounts or ()
+        if mount.bind_options and mount.bind_options.non_recursive
+    }
     for point in container.mounts:
         if point.type != "tmpfs":
-            mounts[point.destination] = _bind(point.destination, point.source, _bind_options(point))
+            recursive = point.destination not in flat
+            options = _bind_options(point, recursive=recursive)
+            mounts.append(_mount(point.destination, "bind", options, source=point.source))
     for path, given in (host.tmpfs or {}).items():
-        mounts[path] = _tmpfs(path, tmpfs.options(given))
+        mounts.append(_mount(path, "tmpfs", tmpfs.options(given)))
     for wanted in host.mounts or ():
         if wanted.type == "tmpfs":
-            mounts[wanted.target] = _tmpfs(wanted.target, tmpfs.of_mount(wanted))
-    return sorted(mounts.values(), key=lambda mount: mount["destination"].count("/"))
+            mounts.append(_mount(wanted.target, "tmpfs", tmpfs.of_mount(wanted)))
+    # Of several at one place the last one counts: users may have a hosts file of their own.
+    last = {mount["destination"]: mount for mount in mounts}
+    return sorted(last.values(), key=lambda mount: mount["destination"].rstrip("/").count("/"))
 
 
-def _bind(at: str, source: str, options: list[str]) -> dict[str, Any]:
-    return {"destination": at, "type": "bind", "source": source, "options": options}
-
-
-def _tmpfs(at: str, options: list[str]) -> dict[str, Any]:
+def _mount(at: str, kind: str, options: Sequence[str], *, source: str = "") -> dict[str, Any]:
     return {
-        "destination": posixpath.normpath(at),
-        "type": "tmpfs",
-        "source": "tmpfs",
-        "options": options,
+        "destination": "/" + posixpath.normpath(at).lstrip("/"),
+        "type": kind,
+        "source": source or kind,
+        "options": list(options),
     }
 
 
-def _bind_options(point: MountPoint) -> list[str]:
-    readonly = [] if point.rw else ["ro"]
-    return ["rbind", *readonly, point.propagation or "rprivate"]
+def _bind_options(point: MountPoint, *, recursive: bool) -> tuple[str, ...]:
+    read_only: tuple[str, ...] = ()
+    if not point.rw:
+        # "ro" is for the mount itself; what is mounted within it needs a newer kernel.
+        read_only = ("ro", "rro") if recursive and _kernel() >= _RECURSIVE_ATTRIBUTES else ("ro",)
+    return ("rbind" if recursive else "bind", *read_only, point.propagation or "rprivate")
+
+
+_RECURSIVE_ATTRIBUTES = (5, 12)
+"""The kernel that has mount_setattr(2)."""
+
+
+def _kernel() -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]+", os.uname().release)[:2])
 
 
 def _root_propagation(mounts: Sequence[MountPoint]) -> str:

@@ -40,7 +40,7 @@ class _Group(NamedTuple):
     members: tuple[str, ...]
 
 
-def find(root: str, wanted: str, more_groups: Sequence[str] = ()) -> User:
+def find(root: str, wanted: str, more_groups: Sequence[str] | None = None) -> User:
     """Return the user that ``name``, ``uid``, ``name:group``, ``uid:gid`` … means in a root.
 
     `root` is the path of the mounted root filesystem; an empty text is the user with number 0.
@@ -54,7 +54,7 @@ def find(root: str, wanted: str, more_groups: Sequence[str] = ()) -> User:
         gid = _gid(groups, group, "unable to find group {}: no matching entries in group file")
     else:
         supplementary = [each.gid for each in groups if account.name in each.members]
-    for more in more_groups:
+    for more in more_groups or ():
         added = _gid(groups, more, "Unable to find group {}: no matching entries in group file")
         if added not in supplementary:
             supplementary.append(added)
