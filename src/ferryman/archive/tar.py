@@ -22,6 +22,9 @@ FILE, HARDLINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO = (
     b"5",
     b"6",
 )
+SPARSE = b"S"
+"""A sparse file as old GNU tar has it; its map is among the pax records, as newer ones have it."""
+SPARSE_MAP = b"GNU.sparse.map"
 _FILE_TYPES = (b"0", b"\0", b"7")
 _KNOWN_TYPES = frozenset((0, *b"01234567S"))
 
@@ -167,16 +170,25 @@ def _headers(what: str, limit: int) -> Generator[Member | tuple[int, int], bytes
                 continue
             member = _parse(block, at + BLOCK)
             offset = at + BLOCK
-            more = member.type == b"S" and block[482]
-            while more:  # old GNU tar continues a sparse map in blocks of its own
-                block = yield offset, BLOCK
-                if len(block) < BLOCK:
-                    raise _ends_early(what, offset)
-                offset += BLOCK
-                more = block[504]
-            if offset != member.offset:
+            sparse = {}
+            if member.type == SPARSE:
+                entries = [block[386:482]]
+                real_size = _number(block[483:495])
+                more = block[482]
+                while more:  # old GNU tar continues a sparse map in blocks of its own
+                    block = yield offset, BLOCK
+                    if len(block) < BLOCK:
+                        raise _ends_early(what, offset)
+                    offset += BLOCK
+                    entries.append(block[:504])
+                    if len(entries) * BLOCK > _MAX_EXTENSION:
+                        raise ValueError("sparse map is too large")
+                    more = block[504]
+                sparse = {SPARSE_MAP: _old_map(entries), b"GNU.sparse.size": b"%d" % real_size}
                 member = member._replace(offset=offset)
             member = extension.apply(member)
+            if sparse:
+                member = member._replace(pax=member.pax | sparse)
         except ValueError as e:
             raise InvalidArchive(f"{what}: {e} at byte {at}") from None
         extension = extension.next()
@@ -246,7 +258,7 @@ class _Extension:
         if not member.name:
             raise ValueError("member without a name")
         # Only files have content; what other types claim as size is not followed by any.
-        if member.type not in (FILE, b"S") and member.size:
+        if member.type not in (FILE, SPARSE) and member.size:
             member = member._replace(size=0)
         # A folder written as a file, as tar did before folders had a type of their own.
         if member.type == FILE and member.name.endswith(b"/"):
@@ -257,6 +269,7 @@ class _Extension:
 def _records(content: bytes) -> dict[bytes, bytes]:
     """Read pax records: ``length key=value\\n`` (POSIX.1-2001, pax, "Extended Header")."""
     records: dict[bytes, bytes] = {}
+    sparse: list[bytes] = []
     at = 0
     while at < len(content):
         space = content.find(b" ", at, at + 20)
@@ -271,9 +284,28 @@ def _records(content: bytes) -> dict[bytes, bytes]:
         key, equals, value = content[space + 1 : end - 1].partition(b"=")
         if not equals:
             raise ValueError("invalid pax header")
-        records[key] = value
+        if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+            sparse.append(value)  # the map of version 0.0: these two, again and again
+        else:
+            records[key] = value
         at = end
+    if sparse:
+        records[SPARSE_MAP] = b",".join(sparse)
     return records
+
+
+def _old_map(entries: list[bytes]) -> bytes:
+    """Return the sparse map of old GNU tar as version 0.1 of the pax format writes it."""
+    numbers: list[bytes] = []
+    for block in entries:
+        for at in range(0, len(block), 24):
+            if not block[at]:
+                break  # unused
+            numbers += (
+                b"%d" % _number(block[at : at + 12]),
+                b"%d" % _number(block[at + 12 : at + 24]),
+            )
+    return b",".join(numbers)
 
 
 def _decimal(pax: dict[bytes, bytes], key: bytes, otherwise: int) -> int:
