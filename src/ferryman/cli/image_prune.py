@@ -59,4 +59,4 @@ def prune_images(*, every: bool, filters: tuple[str, ...] = ()) -> None:
         for digest in removed.deleted:
             click.echo(f"deleted: {digest}")
         click.echo()
-    click.echo(f"Total reclaimed space: {human_size(removed.freed)}")
+    click.echo(f"Total reclaimed space: {human_size(removed.freed, 4)}")

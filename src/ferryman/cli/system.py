@@ -49,9 +49,9 @@ def df(verbose: bool, form: str | None) -> None:
                 "Repository": name.familiar_name if name else "<none>",
                 "Tag": (name.tag if name else None) or "<none>",
                 "ID": row.image.id.short,
-                "Size": human_size(row.size),
-                "SharedSize": human_size(row.shared),
-                "UniqueSize": human_size(row.unique),
+                "Size": human_size(row.size, 4),
+                "SharedSize": human_size(row.shared, 4),
+                "UniqueSize": human_size(row.unique, 4),
             }
             for row in used.images
             for name in (row.names or (None,))
@@ -64,15 +64,15 @@ def df(verbose: bool, form: str | None) -> None:
                 "Type": "Images",
                 "TotalCount": str(len(used.images)),
                 "Active": "0",
-                "Size": human_size(used.total),
-                "Reclaimable": human_size(used.reclaimable) + share,
+                "Size": human_size(used.total, 4),
+                "Reclaimable": human_size(used.reclaimable, 4) + share,
             },
             {
                 "Type": "Unreferenced",
                 "TotalCount": "",
                 "Active": "",
-                "Size": human_size(used.garbage),
-                "Reclaimable": human_size(used.garbage),
+                "Size": human_size(used.garbage, 4),
+                "Reclaimable": human_size(used.garbage, 4),
             },
         ]
         lines = rendered(form if form and form != "table" else _TABLE, rows, _HEADERS)

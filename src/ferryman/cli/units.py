@@ -4,7 +4,10 @@ _SIZES = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 
 
 def human_size(size: float, digits: int = 3) -> str:
-    """Write a number of bytes in powers of 1000: ``72.8MB`` (progress bars use four digits)."""
+    """Write a number of bytes in powers of 1000: ``72.8MB``.
+
+    docker gives three digits in lists of images and containers, four everywhere else.
+    """
     unit = 0
     while size >= 1000 and unit < len(_SIZES) - 1:
         size /= 1000

@@ -127,13 +127,14 @@ def _faults(store: Store, target: Descriptor) -> Iterator[str]:
 
 
 def _manifest_faults(store: Store, manifest: Manifest) -> Iterator[str]:
-    yield from _wrong_size(store, manifest.config, "config")
+    unreadable = list(_wrong_size(store, manifest.config, "config"))
+    yield from unreadable
     layers = manifest.layers or []
     for layer in layers:
         yield from _wrong_size(store, layer, "layer")
-    if manifests.is_image(manifest) and all(
-        manifests.compression_of(layer.media_type) for layer in layers
-    ):
+    if unreadable or not manifests.is_image(manifest):
+        return
+    if all(manifests.compression_of(layer.media_type) for layer in layers):
         content = read_document(store, manifest.config)
         config = configs.parse(content, f"config {manifest.config.digest}")
         if len(config.diff_ids) != len(layers):
