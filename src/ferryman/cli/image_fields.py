@@ -1,0 +1,73 @@
+"""What ``inspect`` says of an image, by the types that docker's client has for it."""
+
+from ferryman.cli.gotemplate.schema import (
+    boolean,
+    duration,
+    integer,
+    map_of,
+    pointer,
+    slice_of,
+    string,
+    struct,
+    time,
+)
+
+_STRINGS = slice_of(string)
+_SET = map_of(struct("struct {}"))
+_HEALTH_CHECK = struct(
+    "v1.HealthcheckConfig",
+    Test=_STRINGS,
+    Interval=duration,
+    Timeout=duration,
+    StartPeriod=duration,
+    StartInterval=duration,
+    Retries=integer,
+)
+_CONFIG = struct(
+    "container.Config",
+    Hostname=string,
+    Domainname=string,
+    User=string,
+    AttachStdin=boolean,
+    AttachStdout=boolean,
+    AttachStderr=boolean,
+    ExposedPorts=_SET,
+    Tty=boolean,
+    OpenStdin=boolean,
+    StdinOnce=boolean,
+    Env=_STRINGS,
+    Cmd=_STRINGS,
+    Healthcheck=pointer(_HEALTH_CHECK),
+    ArgsEscaped=boolean,
+    Image=string,
+    Volumes=_SET,
+    WorkingDir=string,
+    Entrypoint=_STRINGS,
+    NetworkDisabled=boolean,
+    OnBuild=_STRINGS,
+    Labels=map_of(string),
+    StopSignal=string,
+    Shell=_STRINGS,
+)
+IMAGE = struct(
+    "image.InspectResponse",
+    Id=string,
+    RepoTags=_STRINGS,
+    RepoDigests=_STRINGS,
+    Parent=string,
+    Comment=string,
+    Created=string,
+    DockerVersion=string,
+    Author=string,
+    Config=pointer(_CONFIG),
+    Architecture=string,
+    Variant=string,
+    Os=string,
+    OsVersion=string,
+    Size=integer,
+    VirtualSize=integer,
+    GraphDriver=struct("storage.DriverData", Data=map_of(string), Name=string),
+    RootFS=struct("image.RootFS", Type=string, Layers=_STRINGS),
+    Metadata=struct("image.Metadata", LastTagTime=time),
+    Descriptor=pointer(struct("v1.Descriptor", MediaType=string, Digest=string, Size=integer)),
+)
