@@ -160,6 +160,32 @@ def packed(parts: Parts) -> bytes:
     return tar_of(*(member(name, content) for name, content in parts.items()))
 
 
+def check_archive(archive: bytes, image: Made) -> None:
+    """Check that an archive as `save` writes it has this image, and all that it says is true."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        parts = {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}  # type: ignore[union-attr]
+    for name, content in parts.items():
+        if name.startswith("blobs/"):
+            assert sha256(content) == name.removeprefix("blobs/").replace("/", ":")
+    (entry,) = json.loads(parts["manifest.json"])
+    assert parts[entry["Config"]] == image.config
+    assert entry["RepoTags"] == list(image.names)
+    assert [plain(parts[name]) for name in entry["Layers"]] == list(image.layers)
+    (target,) = json.loads(parts["index.json"])["manifests"]
+    manifest = json.loads(parts[f"blobs/{target['digest'].replace(':', '/')}"])
+    assert manifest["config"]["digest"] == image.id
+    assert [f"blobs/{d['digest'].replace(':', '/')}" for d in manifest["layers"]] == entry["Layers"]
+
+
+def plain(content: bytes) -> bytes:
+    """Return a layer uncompressed."""
+    if content.startswith(b"\x1f\x8b"):
+        return gzip.decompress(content)
+    if content.startswith(b"\x28\xb5\x2f\xfd"):
+        return zstandard.decompress(content)
+    return content
+
+
 def unpacked(parts: Parts, path: Path) -> Path:
     """Write the archive to a folder."""
     for name, content in parts.items():

@@ -367,8 +367,9 @@ def _target(
     """Return the manifest of a docker-archive's image: the one it has here, or a new one."""
     part = candidate.parts[0]
     if image := here.get(part.config_digest):
-        lease.protect([image.digest, *(layer.id for layer in image.layers)])
-        if blobs.size(lease.store, image.digest) is not None:
+        needed = (image.target, image.manifest.config, *image.layers)
+        lease.protect(blob.id for blob in needed)
+        if all(blobs.size(lease.store, blob.id) == blob.size for blob in needed):
             return image.target
     manifest = Manifest(
         schema_version=2,
