@@ -30,23 +30,41 @@ class Contender(NamedTuple):
     """True for what does less than an engine must do: `cp`, a hash."""
 
 
+class Times(NamedTuple):
+    """What was measured: seconds by contender, and what those said that cannot do the job."""
+
+    seconds: Mapping[str, list[float]]
+    unable: Mapping[str, str]
+
+
 def interleaved(
     contenders: Sequence[Contender], rounds: int, told: Callable[[str, float], object]
-) -> Mapping[str, list[float]]:
-    """Time each contender once a round; return the seconds of all rounds by name.
+) -> Times:
+    """Time each contender once a round, and return the seconds of all rounds.
 
     Before each one, not timed: it is prepared, and what is not yet on the disk is written there,
-    so that nobody pays for the one before.  `told` hears of each time.  Raises Failed.
+    so that nobody pays for the one before.  `told` hears of each time.  A peer that fails is left
+    out from then on; raises Failed when ferry or a plain tool does.
     """
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    unable: dict[str, str] = {}
     for _ in range(rounds):
         for contender in contenders:
+            if contender.name in unable:
+                continue
             contender.prepare()
             os.sync()
-            taken = timed(contender.pipeline)
+            try:
+                taken = timed(contender.pipeline)
+            except Failed as e:
+                if contender.reference or contender.name == "ferry":
+                    raise
+                unable[contender.name] = str(e).splitlines()[-1].strip(" *")
+                del seconds[contender.name]
+                continue
             seconds[contender.name].append(taken)
             told(contender.name, taken)
-    return seconds
+    return Times(seconds, unable)
 
 
 def timed(pipeline: Sequence[Command]) -> float:

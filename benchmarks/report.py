@@ -18,6 +18,8 @@ class Result(NamedTuple):
     """The bytes of its input."""
     seconds: Mapping[str, Sequence[float]]
     """Of all rounds, by the name of the contender."""
+    unable: Mapping[str, str]
+    """What those said that could not do the job."""
     profile: Profile | None = None
     reckoned: tuple[int, float] | None = None
     """The size in bytes for which the goal is meant, if it is not this one, and ferry's start."""
@@ -149,6 +151,7 @@ def _times(result: Result) -> list[str]:
         "",
         *_table(("", "seconds", "slowest round", "of ferry's time"), rows),
         "",
+        *(f"{name} cannot: `{said}`\n" for name, said in result.unable.items()),
     ]
 
 

@@ -91,8 +91,12 @@ def _options() -> argparse.Namespace:
 
 def _measured(case: Case, started: peers.Peers, rounds: int) -> Result:
     _tell(f"\n{case.title}")
-    seconds = interleaved(case.contenders, rounds, lambda name, s: _tell(f"  {name:20} {s:8.3f} s"))
-    return Result(case, case.input.stat().st_size, seconds)
+    times = interleaved(case.contenders, rounds, lambda name, s: _tell(f"  {name:20} {s:8.3f} s"))
+    for name, said in times.unable.items():
+        _tell(f"  {name:20} cannot: {said}")
+    able = tuple(c for c in case.contenders if c.name not in times.unable)
+    case = case._replace(contenders=able)
+    return Result(case, case.input.stat().st_size, times.seconds, times.unable)
 
 
 def _reckoned(result: Result, start: float) -> Result:
