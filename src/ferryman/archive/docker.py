@@ -9,11 +9,12 @@ import re
 import msgspec
 
 from ferryman.archive.candidate import Candidate, Layer, Part
-from ferryman.archive.source import Source
+from ferryman.archive.documents import Documents
 from ferryman.errors import InvalidArchive, InvalidImage, InvalidReference
 from ferryman.image import config as configs
 from ferryman.image import digest as digests
 from ferryman.image import reference
+from ferryman.image.config import Config
 from ferryman.image.decode import decode
 from ferryman.image.reference import Reference
 
@@ -29,7 +30,7 @@ class Entry(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True):
     layers: list[str] | None = None
 
 
-def candidates(source: Source) -> list[Candidate] | None:
+def candidates(source: Documents) -> list[Candidate] | None:
     """Return the images of a docker-archive; None when it has no ``manifest.json``.
 
     Raises InvalidArchive, with docker's words where docker has some.
@@ -47,22 +48,27 @@ def candidates(source: Source) -> list[Candidate] | None:
         listed = decode(content, list[Entry] | None, what)  # type: ignore[arg-type]
         if not listed:
             raise InvalidArchive(f"{what} names no image")
-        return [_candidate(source, entry, what) for entry in listed]
+        configs = {entry.config: _config(source, entry.config, what) for entry in listed}
+        return [_candidate(source, entry, *configs[entry.config], what) for entry in listed]
     except InvalidImage as e:
         raise InvalidArchive(str(e)) from None
 
 
-def _candidate(source: Source, entry: Entry, what: str) -> Candidate:
-    content = source.document(entry.config)
+def _config(source: Documents, name: str, what: str) -> tuple[bytes, Config]:
+    content = source.document(name)
     if content is None:
-        raise InvalidArchive(f"{what}: config {entry.config[:200]!a} is not in the archive")
+        raise InvalidArchive(f"{what}: config {name[:200]!a} is not in the archive")
     digest = digests.of(content)
-    named = _DIGEST_IN_NAME.fullmatch(entry.config)
+    named = _DIGEST_IN_NAME.fullmatch(name)
     if named and named.group(1) != digest.encoded:
-        raise InvalidArchive(
-            f"{source.what}: config {entry.config} is damaged: its digest is {digest}"
-        )
-    config = configs.parse(content, f"{source.what}: config {entry.config[:200]!a}")
+        raise InvalidArchive(f"{source.what}: config {name} is damaged: its digest is {digest}")
+    return content, configs.parse(content, f"{source.what}: config {name[:200]!a}")
+
+
+def _candidate(
+    source: Documents, entry: Entry, content: bytes, config: Config, what: str
+) -> Candidate:
+    digest = digests.of(content)
     diff_ids = config.diff_ids
     names = entry.layers or []
     if len(names) != len(diff_ids):

@@ -116,12 +116,6 @@ def take_layer(
     )
 
 
-def hash_only(stream: Stream, size: int, algorithm: str, advance: Advance = nothing) -> Digest:
-    """Return the digest of `size` bytes of a stream, which are kept nowhere."""
-    running, _ = _pump(stream, size, None, algorithm, advance, None)
-    return digests.finished(running, algorithm)
-
-
 def free_space(store: Store) -> int:
     """Return the bytes that the store's filesystem still has room for."""
     room = os.statvfs(store.tmp)
@@ -214,7 +208,11 @@ class _Tee(Stream):
         self._advance = advance
         self._hash = digests.hasher(algorithm)
         self._path = lease.path()
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            self._fd = os.open(self._path, flags, 0o644)
+        except OSError as e:
+            raise _cannot_write(lease.store, what, e) from None
 
     def __enter__(self) -> "_Tee":
         return self
@@ -241,5 +239,8 @@ class _Tee(Stream):
             raise InvalidArchive(
                 f"{self._what} is truncated: {self._at} of {self._size} bytes are there"
             )
-        os.fdatasync(self._fd)
+        try:
+            os.fdatasync(self._fd)
+        except OSError as e:
+            raise _cannot_write(self._lease.store, self._what, e) from None
         return Taken(self._path, digests.finished(self._hash, self._algorithm), self._at)

@@ -1,11 +1,9 @@
 """The OCI image layout, as a folder or in a tar (OCI image spec 1.1, image-layout.md)."""
 
-from collections.abc import Iterable, Iterator
-
 import msgspec
 
 from ferryman.archive.candidate import Candidate, Layer, Part
-from ferryman.archive.source import Source
+from ferryman.archive.documents import Documents
 from ferryman.errors import InvalidArchive, InvalidImage, InvalidReference
 from ferryman.image import config as configs
 from ferryman.image import manifest as manifests
@@ -34,7 +32,7 @@ def part_name(digest: Digest) -> str:
     return f"blobs/{digest.algorithm}/{digest.encoded}"
 
 
-def candidates(source: Source, platform: Platform | None = None) -> list[Candidate] | None:
+def candidates(source: Documents, platform: Platform | None = None) -> list[Candidate] | None:
     """Return the images of a layout, only those for `platform` if one is given.
 
     None when it is no layout.  Raises InvalidArchive.
@@ -57,7 +55,7 @@ def candidates(source: Source, platform: Platform | None = None) -> list[Candida
             raise InvalidArchive(f"{what} is not an index")
         if not index.manifests:
             raise InvalidArchive(f"{what} names no image")
-        found = _merged(_read(source, index))
+        found = _read(source, index)
     except InvalidImage as e:
         raise InvalidArchive(str(e)) from None
     if platform is None:
@@ -65,11 +63,15 @@ def candidates(source: Source, platform: Platform | None = None) -> list[Candida
     return [c for candidate in found if (c := _for_platform(candidate, platform))]
 
 
-def _targets(source: Source, index: Index) -> list[Descriptor]:
+def _targets(source: Documents, index: Index) -> list[Descriptor]:
     """List what has, or could have, a name: an index that only gathers named ones is opened."""
     targets: list[Descriptor] = []
+    opened: set[str] = set()
     for descriptor in index.manifests or []:
         if descriptor.media_type in manifests.INDEX_TYPES and not _annotated(descriptor):
+            if descriptor.digest in opened:
+                continue
+            opened.add(descriptor.digest)
             inner = _document(source, descriptor)
             children = inner.manifests or [] if isinstance(inner, Index) else []
             if any(_annotated(child) for child in children):
@@ -84,36 +86,32 @@ def _annotated(descriptor: Descriptor) -> bool:
     return IMAGE_NAME in annotations or REF_NAME in annotations
 
 
-def _merged(read: Iterable[Candidate]) -> list[Candidate]:
-    """Bring the names of one target together: a layout has one line a name."""
-    merged: dict[str, Candidate] = {}
-    for candidate in read:
-        key = candidate.target.digest if candidate.target else ""
-        if key in merged:
-            names = tuple(dict.fromkeys(merged[key].names + candidate.names))
-            merged[key] = merged[key].named(names)
-        else:
-            merged[key] = candidate
-    return list(merged.values())
+def _read(source: Documents, index: Index) -> list[Candidate]:
+    """Return what there is of images; signatures and other artifacts beside them stay behind.
 
-
-def _read(source: Source, index: Index) -> Iterator[Candidate]:
-    """Yield what there is of images; signatures and other artifacts beside them stay behind."""
-    found = 0
+    A layout has one line a name: those of one target are brought together.
+    """
+    found: dict[str, Candidate] = {}
+    names: dict[str, dict[Reference, None]] = {}
     for target in _targets(source, index):
-        candidate = _candidate(source, target)
-        if any(part.is_image for part in candidate.parts):
-            found += 1
-            yield candidate
-    if not found:
+        if target.digest not in found:
+            found[target.digest] = _candidate(source, target)
+        names.setdefault(target.digest, {}).update(dict.fromkeys(_names(source, target)[0]))
+    images = [
+        candidate.named(tuple(names[digest]))
+        for digest, candidate in found.items()
+        if any(part.is_image for part in candidate.parts)
+    ]
+    if not images:
         raise InvalidArchive(f"{source.what} holds no image: nothing but artifacts")
+    return images
 
 
-def _candidate(source: Source, target: Descriptor) -> Candidate:
+def _candidate(source: Documents, target: Descriptor) -> Candidate:
     documents: dict[Digest, bytes] = {}
     parts: list[Part] = []
     _descend(source, target, documents, parts, _MAX_NESTING, required=True)
-    names, label = _names(source, target)
+    label = _names(source, target)[1]
     # Names belong to this place, not to the image: the store writes its own.
     annotations = {
         key: value
@@ -121,11 +119,11 @@ def _candidate(source: Source, target: Descriptor) -> Candidate:
         if key not in (IMAGE_NAME, REF_NAME)
     }
     kept = msgspec.structs.replace(target, annotations=annotations or None)
-    return Candidate(names, kept, documents, tuple(parts), label)
+    return Candidate((), kept, documents, tuple(parts), label)
 
 
 def _descend(
-    source: Source,
+    source: Documents,
     descriptor: Descriptor,
     documents: dict[Digest, bytes],
     parts: list[Part],
@@ -158,7 +156,7 @@ def _descend(
         parts.append(_part(source, descriptor, parsed, config_bytes))
 
 
-def _part(source: Source, descriptor: Descriptor, manifest: Manifest, content: bytes) -> Part:
+def _part(source: Documents, descriptor: Descriptor, manifest: Manifest, content: bytes) -> Part:
     digest = manifest.config.id
     is_image = manifests.is_image(manifest)
     if not is_image:
@@ -182,7 +180,7 @@ def _part(source: Source, descriptor: Descriptor, manifest: Manifest, content: b
     return Part(digest, config, layers, descriptor.id, is_image)
 
 
-def _diff_ids(source: Source, manifest: Manifest, config: Config) -> list[Digest | None]:
+def _diff_ids(source: Documents, manifest: Manifest, config: Config) -> list[Digest | None]:
     layers = manifest.layers or []
     if any(manifests.compression_of(layer.media_type) is None for layer in layers):
         # Attestations and encrypted layers: what they would unpack to is nobody's business here.
@@ -196,13 +194,13 @@ def _diff_ids(source: Source, manifest: Manifest, config: Config) -> list[Digest
     return list(diff_ids)
 
 
-def _document(source: Source, descriptor: Descriptor) -> Manifest | Index:
+def _document(source: Documents, descriptor: Descriptor) -> Manifest | Index:
     content = _blob(source, descriptor, required=True)
     assert content is not None
     return manifests.parse(content, f"{source.what}: manifest {descriptor.digest}")
 
 
-def _blob(source: Source, descriptor: Descriptor, *, required: bool) -> bytes | None:
+def _blob(source: Documents, descriptor: Descriptor, *, required: bool) -> bytes | None:
     """Return a JSON blob, its size and digest checked."""
     content = source.document(part_name(descriptor.id))
     if content is None:
@@ -220,7 +218,7 @@ def _blob(source: Source, descriptor: Descriptor, *, required: bool) -> bytes | 
     return content
 
 
-def _names(source: Source, target: Descriptor) -> tuple[tuple[Reference, ...], str | None]:
+def _names(source: Documents, target: Descriptor) -> tuple[tuple[Reference, ...], str | None]:
     annotations = target.annotations or {}
     text = annotations.get(IMAGE_NAME)
     if not text:

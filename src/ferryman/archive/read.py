@@ -2,20 +2,23 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ferryman.archive import compression, docker, oci
 from ferryman.archive.candidate import Candidate
+from ferryman.archive.documents import Documents
 from ferryman.archive.intake import Advance, nothing
 from ferryman.archive.source import FolderSource, Source, SpooledSource, TarSource
 from ferryman.archive.stream import Counted, FileStream, PipeStream, RewoundStream, Stream
 from ferryman.errors import InvalidArchive
-from ferryman.image.digest import Digest
+from ferryman.image.digest import ALGORITHMS, Digest
 from ferryman.image.platform import Platform
+from ferryman.image.reference import Reference
 from ferryman.store.lease import Lease
 
 _REST = 1 << 20
+_MAX_NAMES = 10_000
 
 
 @contextmanager
@@ -79,37 +82,44 @@ def candidates(read_from: Source, platform: Platform | None = None) -> list[Cand
     An archive may be of both kinds at once, as docker's have been since version 25: manifests are
     the layout's, and the names of ``manifest.json`` are added to them.  Raises InvalidArchive.
     """
-    by_layout = oci.candidates(read_from, platform)
-    by_manifest = docker.candidates(read_from)
+    documents = Documents(read_from)
+    by_layout = oci.candidates(documents, platform)
+    by_manifest = docker.candidates(documents)
     if by_manifest is not None and platform:
         by_manifest = [c for c in by_manifest if c.parts[0].config.platform.matches(platform)]
     if by_layout is None and by_manifest is None:
         raise InvalidArchive(
             f"{read_from.what}: invalid archive: does not contain a {docker.MANIFEST}"
         )
-    found = list(by_layout or [])
-    for candidate in by_manifest or []:
-        config = candidate.parts[0].config_digest
-        at = next((i for i, c in enumerate(found) if _holds(c, config)), None)
-        if at is None:
+    found: list[Candidate] = []
+    names: list[dict[Reference, None]] = []
+    place: dict[Digest, int] = {}
+    for candidate in [*(by_layout or []), *(by_manifest or [])]:
+        at = len(found)
+        if candidate.target is None:
+            at = place.get(candidate.parts[0].config_digest, at)
+        if at == len(found):
             found.append(candidate)
-        else:
-            names = tuple(dict.fromkeys(found[at].names + candidate.names))
-            found[at] = found[at].named(names)
+            names.append({})
+            for part in candidate.parts:
+                place.setdefault(part.config_digest, at)
+        names[at].update(dict.fromkeys(candidate.names))
     if not found:
         raise InvalidArchive(f"{read_from.what}: requested platform(s) ([{platform}]) not found")
-    return _apart(found)
+    _check_names(names, read_from.what)
+    return [c.named(tuple(own)) for c, own in zip(found, names, strict=True)]
 
 
-def _holds(candidate: Candidate, config: Digest) -> bool:
-    return any(part.config_digest == config for part in candidate.parts)
-
-
-def _apart(found: list[Candidate]) -> list[Candidate]:
-    """Refuse an archive in which one name stands for two images."""
-    owner: dict[str, int] = {}
-    for i, candidate in enumerate(found):
-        for name in candidate.names:
-            if owner.setdefault(name.canonical, i) != i:
-                raise InvalidArchive(f"the name {name.familiar} stands for two images in it")
-    return found
+def _check_names(names: Sequence[Iterable[Reference]], what: str) -> None:
+    """Refuse names that stand for two images, that would be taken for IDs, and too many."""
+    owner: dict[Reference, int] = {}
+    for i, own in enumerate(names):
+        for name in own:
+            if owner.setdefault(name, i) != i:
+                raise InvalidArchive(
+                    f"{what}: the name {name.familiar} stands for two images in it"
+                )
+            if name.familiar_name in ALGORITHMS:
+                raise InvalidArchive(f"{what}: the name {name.familiar} would be taken for an ID")
+    if len(owner) > _MAX_NAMES:
+        raise InvalidArchive(f"{what} has {len(owner)} names, at most {_MAX_NAMES} are read")

@@ -23,6 +23,7 @@ from ferryman.store.lease import Lease
 
 _MAX_MEMBERS = 100_000
 _MAX_LINKS = 16
+_MAX_NAME = 1024
 # Of a tar that goes by, members up to this size stay in memory, as long as they are few.
 _SMALL = 64 << 10
 _MAX_SMALL = 16 << 20
@@ -55,6 +56,8 @@ class Source(Protocol):
 def clean(name: bytes | str, what: str) -> str:
     """Return a member's name in its plain form; raises InvalidArchive for what leads outside."""
     text = name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
+    if len(text) > _MAX_NAME:
+        raise InvalidArchive(f"{what}: name of {len(text)} characters, at most {_MAX_NAME} go")
     if any(character < " " or character == "\x7f" for character in text):
         raise InvalidArchive(f"{what}: name with control characters: {text[:200]!a}")
     if text.startswith("/"):
@@ -106,6 +109,13 @@ def _differ(what: str, name: str) -> InvalidArchive:
     return InvalidArchive(f"{what}: {name!a} is there twice, with different content")
 
 
+class _Place(NamedTuple):
+    """Where the content of a member lies in its file, and its size, both in bytes."""
+
+    offset: int
+    size: int
+
+
 class TarSource:
     """A plain tar in a regular file: its headers are read, its content stays where it is."""
 
@@ -113,16 +123,17 @@ class TarSource:
         """Read all headers; raises InvalidArchive."""
         self.what = what
         self._fd = fd
-        self._files: dict[str, tar.Member] = {}
+        self._files: dict[str, _Place] = {}
         self._links: dict[str, _Link] = {}
         stream = FileStream(fd, 0, os.fstat(fd).st_size, what)
         for name, member in _listed(stream, what):
             if member.is_file:
+                place = _Place(member.offset, member.size)
                 if name in self._links or (
-                    name in self._files and not self._same(self._files[name], member)
+                    name in self._files and not self._same(self._files[name], place)
                 ):
                     raise _differ(what, name)
-                self._files[name] = member
+                self._files[name] = place
             else:
                 link = _link(member, name, what)
                 if name in self._files or self._links.get(name, link) != link:
@@ -131,7 +142,7 @@ class TarSource:
         for name in self._links:
             _follow(name, self._links, what)
 
-    def _same(self, one: tar.Member, other: tar.Member) -> bool:
+    def _same(self, one: _Place, other: _Place) -> bool:
         if one.size != other.size:
             return False
         left, right = self._stream(one), self._stream(other)
@@ -140,8 +151,8 @@ class TarSource:
                 return False
         return True
 
-    def _stream(self, member: tar.Member) -> Stream:
-        return FileStream(self._fd, member.offset, member.size, self.what)
+    def _stream(self, place: _Place) -> Stream:
+        return FileStream(self._fd, place.offset, place.size, self.what)
 
     def find(self, name: str) -> str | None:
         """Return the name under which a part really lies (see `Source`)."""
@@ -157,24 +168,24 @@ class TarSource:
         found = self.find(name)
         if found is None:
             return None
-        member = self._files[found]
-        _check_document(member.size, f"{self.what}: {found}")
-        return self._stream(member).read(member.size)
+        place = self._files[found]
+        _check_document(place.size, f"{self.what}: {found}")
+        return self._stream(place).read(place.size)
 
     def blob(self, found: str, lease: Lease, algorithm: str, advance: Advance) -> Taken:
         """Take a part into the lease as it is."""
-        member = self._files[found]
+        place = self._files[found]
         what = f"{self.what}: {found}"
         return intake.take(
-            self._stream(member), member.size, lease, what, algorithm=algorithm, advance=advance
+            self._stream(place), place.size, lease, what, algorithm=algorithm, advance=advance
         )
 
     def layer(self, found: str, lease: Lease, algorithm: str, advance: Advance) -> Taken:
         """Take a part into the lease as a layer."""
-        member = self._files[found]
+        place = self._files[found]
         what = f"{self.what}: {found}"
         return intake.take_layer(
-            self._stream(member), member.size, lease, what, algorithm=algorithm, advance=advance
+            self._stream(place), place.size, lease, what, algorithm=algorithm, advance=advance
         )
 
 
@@ -270,7 +281,9 @@ class SpooledSource:
         if isinstance(part, bytes):
             what = f"{self.what}: {found}"
             return intake.take(BytesStream(part), len(part), lease, what, algorithm=algorithm)
-        return self._taken(part, found)
+        if isinstance(part, _Absent):
+            raise self._gone_by(found)
+        return part
 
     def layer(self, found: str, lease: Lease, algorithm: str, advance: Advance) -> Taken:
         """Give a layer that was taken when it went by."""
@@ -278,12 +291,18 @@ class SpooledSource:
         if isinstance(part, bytes):
             what = f"{self.what}: {found}"
             return intake.take_layer(BytesStream(part), len(part), lease, what, algorithm=algorithm)
-        return self._taken(part, found)
-
-    def _taken(self, part: Taken | _Absent, found: str) -> Taken:
         if isinstance(part, _Absent):
-            raise InvalidArchive(f"{self.what}: {found!a} is not what its name says")
+            if part.digest is None:
+                raise self._gone_by(found)
+            # The store has the blob, but does not know yet what it unpacks to.
+            fd = blobs.open_blob(lease.store, part.digest)
+            with _OpenFile(fd) as blob:
+                stream = FileStream(fd, 0, blob.size, self.what)
+                return intake.take_layer(stream, blob.size, lease, self.what, algorithm=algorithm)
         return part
+
+    def _gone_by(self, found: str) -> InvalidArchive:
+        return InvalidArchive(f"{self.what}: {found!a} is not what its name says")
 
 
 def _same_part(one: bytes | Taken | _Absent, other: bytes | Taken | _Absent) -> bool:
@@ -359,6 +378,9 @@ class FolderSource:
             fd = os.open(os.path.join(self._root, found), flags)
         except OSError as e:
             raise InvalidArchive(f"cannot read {self.what}: {found}: {e.strerror}") from None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise InvalidArchive(f"cannot read {self.what}: {found}: not a file any more")
         return _OpenFile(fd)
 
 

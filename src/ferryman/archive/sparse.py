@@ -1,4 +1,4 @@
-"""Sparse files in a tar: where the pieces that are not holes lie (GNU tar manual, "Sparse Formats").
+"""Sparse files in a tar: where the pieces that are no holes lie (GNU tar manual, "Sparse Formats").
 
 A map comes from a stranger: what it says is checked against the content that is there.
 """
