@@ -9,7 +9,8 @@ from ferryman.store.images import Image, find, read_document
 from ferryman.store.layout import Store
 from ferryman.store.lease import reading
 
-# The keys of docker's container config that are always there, with what stands for "not set".
+# The keys of docker's container config in its order: those that are always there, with what stands
+# for "not set", and (...) those that are there only when set.
 _CONFIG: dict[str, Any] = {
     "Hostname": "",
     "Domainname": "",
@@ -17,18 +18,27 @@ _CONFIG: dict[str, Any] = {
     "AttachStdin": False,
     "AttachStdout": False,
     "AttachStderr": False,
+    "ExposedPorts": ...,
     "Tty": False,
     "OpenStdin": False,
     "StdinOnce": False,
     "Env": None,
     "Cmd": None,
+    "Healthcheck": ...,
+    "ArgsEscaped": ...,
     "Image": "",
     "Volumes": None,
     "WorkingDir": "",
     "Entrypoint": None,
+    "NetworkDisabled": ...,
+    "MacAddress": ...,
     "OnBuild": None,
     "Labels": None,
+    "StopSignal": ...,
+    "StopTimeout": ...,
+    "Shell": ...,
 }
+_MAPS = ("ExposedPorts", "Labels", "Volumes")
 
 
 def inspect(store: Store, text: str, platform: Platform | None = None) -> dict[str, Any]:
@@ -51,7 +61,7 @@ def _described(store: Store, image: Image, config: dict[str, Any], size: int) ->
         "Created": config.get("created") or "0001-01-01T00:00:00Z",
         "DockerVersion": config.get("docker_version") or "",
         "Author": config.get("author") or "",
-        "Config": _CONFIG | (container if isinstance(container, dict) else {}),
+        "Config": _settings(container if isinstance(container, dict) else {}),
         "Architecture": config.get("architecture") or "",
     }
     if config.get("variant"):
@@ -68,6 +78,20 @@ def _described(store: Store, image: Image, config: dict[str, Any], size: int) ->
             "digest": image.target.digest,
             "size": image.target.size,
         },
+    }
+
+
+def _settings(container: dict[str, Any]) -> dict[str, Any]:
+    settings = {
+        key: container.get(key, default)
+        for key, default in _CONFIG.items()
+        if default is not ... or container.get(key)
+    }
+    settings |= {key: value for key, value in container.items() if key not in _CONFIG}
+    return settings | {
+        key: dict(sorted(settings[key].items()))
+        for key in _MAPS
+        if isinstance(settings.get(key), dict)
     }
 
 
