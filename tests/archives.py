@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import zstandard
 
+from ferryman.archive.source import TarSource
 from tests import images
 from tests.images import Made, compressed, named, put_image, sha256
 
@@ -238,3 +239,11 @@ def names_in(archive: bytes) -> list[str]:
     """Return the names of all files in a tar."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
         return [each.name for each in opened if each.isfile()]
+
+
+def source(parts: Mapping[str, bytes | Link]) -> TarSource:
+    """Return the archive as it is read from a file that has no name."""
+    fd = os.memfd_create("archive")
+    with open(fd, "wb", closefd=False) as out:
+        out.write(packed(parts))
+    return TarSource(fd, "it")

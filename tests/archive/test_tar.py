@@ -288,7 +288,7 @@ def test_only_files_have_content() -> None:
 REFUSED = {
     "empty": (b"", "it is empty"),
     "no tar": (b"hello, world\n" * 100, "it is not a tar archive"),
-    "half a header": (tar.header(plain())[:300], "it is truncated"),
+    "half a header": (tar.header(plain())[:300], "or truncated: it has 300 bytes"),
     "no tar but zeros": (bytes(700), "it is truncated"),
     "no end marker": (tar.header(plain()), "before the end marker, at byte 512"),
     "half an end marker": (tar.header(plain()) + bytes(1023), "end marker, at byte 1024"),
@@ -394,7 +394,7 @@ def test_cut_at_any_byte() -> None:
     content = archive(plain(b"n" * 120, size=700, mtime_ns=1), plain(type=tar.SYMLINK, link=b"l"))
     assert len(read(content)) == 2
     for length in range(len(content)):
-        with pytest.raises(InvalidArchive, match=r"is truncated|is empty"):
+        with pytest.raises(InvalidArchive, match=r"truncated|is empty"):
             read(content[:length])
 
 

@@ -200,10 +200,12 @@ def _headers(what: str, limit: int) -> Generator[Member | tuple[int, int], bytes
 
 
 def _ends_early(what: str, at: int) -> InvalidArchive:
+    if not at:
+        return InvalidArchive(f"{what} is empty")
+    if at < BLOCK:
+        return InvalidArchive(f"{what} is not a tar archive, or truncated: it has {at} bytes")
     return InvalidArchive(
         f"{what} is truncated: it ends within a member or before the end marker, at byte {at}"
-        if at
-        else f"{what} is empty"
     )
 
 
