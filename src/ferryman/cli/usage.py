@@ -5,9 +5,13 @@ docker exits with 125 where a flag is wrong, and with 1 where an argument is.
 
 import click
 
+from ferryman.cli.flags.grammar import FlagError
+
 
 def words(error: click.UsageError) -> tuple[str, int]:
     """Return docker's message and exit code for an error that click found."""
+    if isinstance(error, FlagError):
+        return error.message, 125
     if isinstance(error, click.NoSuchOption):
         kind = "flag" if error.option_name.startswith("--") else "shorthand flag"
         return f"unknown {kind}: {_quoted(error.option_name)}", 125
