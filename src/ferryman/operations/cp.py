@@ -131,7 +131,7 @@ def _out(root: int, source: Place, target: str, *, archive: bool, follow: bool) 
     owner = None if archive else (os.geteuid(), os.getegid())
     folder, name = os.path.split(target.rstrip("/")) if target.rstrip("/") else ("/", ".")
     into = _host_folder(target) if os.path.isdir(target) else None
-    contents = source.path.endswith("/.") or found.name == "." and base in (".", "/")
+    contents = source.path.endswith("/.") or (found.name == "." and base in (".", "/"))
     if into is not None:
         if stat.S_ISDIR(status.st_mode) and contents:
             return _content(found, into, owner)
