@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ferryman.cli.images import moment, since
+from ferryman.cli.images import local, since
 from ferryman.cli.stores import chosen_store
-from ferryman.cli.table import rendered
+from ferryman.cli.table import rendered, shortened
 from ferryman.cli.units import human_size
-from ferryman.image.config import seconds
+from ferryman.image.config import moment
 
 if TYPE_CHECKING:
     from ferryman.operations.history import Step
@@ -51,21 +51,21 @@ def command(
         if quiet:
             form = "{{.ID}}"
     now = time.time()
-    rows = [_fields(step, human=human, no_trunc=no_trunc, now=now) for step in steps]
-    for line in rendered(form, rows, _HEADERS):
+    rows = [_fields(step, now, human=human, no_trunc=no_trunc) for step in steps]
+    for line in rendered(form, rows, _HEADERS, "*image.historyContext"):
         click.echo(line)
 
 
-def _fields(step: "Step", *, human: bool, no_trunc: bool, now: float) -> dict[str, Any]:
-    created = seconds(step.created)
+def _fields(step: "Step", now: float, *, human: bool, no_trunc: bool) -> dict[str, Any]:
+    created = moment(step.created)
+    created_at = local(created).isoformat().replace("+00:00", "Z")
+    created_since = since(created, now) if created > 0 else "N/A"
     created_by = step.created_by.replace("\t", " ")
-    if not no_trunc and len(created_by) > _WIDTH:
-        created_by = created_by[: _WIDTH - 1] + "…"
     return {
         "ID": (str(step.id) if no_trunc else step.id.short) if step.id else "<missing>",
-        "CreatedSince": since(created, now),
-        "CreatedAt": moment(created),
-        "CreatedBy": created_by,
+        "CreatedSince": created_since if human else created_at,
+        "CreatedAt": created_at,
+        "CreatedBy": created_by if no_trunc else shortened(created_by, _WIDTH),
         "Size": human_size(step.size) if human else str(step.size),
         "Comment": step.comment,
     }

@@ -92,6 +92,9 @@ def shortened(text: str, most: int) -> str:
     """Return the text with its end replaced by … where it takes more places than `most`."""
     if width(text) <= most:
         return text
-    while width(text) > most - 1:
-        text = text[:-1]
-    return f"{text}…"
+    kept = 0
+    for at, character in enumerate(text):
+        kept += width(character)
+        if kept >= most:
+            return f"{text[:at]}…"
+    return text

@@ -18,7 +18,7 @@ def human_size(size: float, digits: int = 3) -> str:
 def human_duration(seconds: float) -> str:
     """Write a length of time roughly: ``2 weeks``, ``About a minute``."""
     whole = int(seconds)
-    minutes, hours = whole // 60, round(seconds / 3600)
+    minutes, hours = whole // 60, int(seconds / 3600 + 0.5)
     if whole < 1:
         return "Less than a second"
     if whole == 1:
@@ -33,11 +33,10 @@ def human_duration(seconds: float) -> str:
         return "About an hour"
     if hours < 48:
         return f"{hours} hours"
-    hours = whole // 3600
     if hours < 24 * 7 * 2:
         return f"{hours // 24} days"
     if hours < 24 * 30 * 2:
         return f"{hours // 24 // 7} weeks"
     if hours < 24 * 365 * 2:
         return f"{hours // 24 // 30} months"
-    return f"{hours // 24 // 365} years"
+    return f"{whole // 3600 // 24 // 365} years"

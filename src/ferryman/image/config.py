@@ -99,15 +99,24 @@ _TIME = re.compile(
 
 def seconds(text: str | None) -> float:
     """Return an RFC 3339 time in seconds since 1970; 0 when there is none, or none to be read."""
+    return max(0.0, moment(text))
+
+
+# Go's zero time, which docker has where there is no time: the beginning of the year 1.
+NEVER = -62135596800.0
+
+
+def moment(text: str | None) -> float:
+    """Return an RFC 3339 time in seconds since 1970; NEVER when there is none to be read."""
     match = _TIME.fullmatch(text or "")
     if match is None:
-        return 0
+        return NEVER
     whole, fraction, zone = match.groups()
     try:
-        moment = datetime.fromisoformat(whole.upper() + ("+00:00" if zone in "Zz" else zone))
+        found = datetime.fromisoformat(whole.upper() + ("+00:00" if zone in "Zz" else zone))
     except ValueError:
-        return 0
-    return max(0.0, moment.timestamp() + float(f"0.{fraction or 0}"))
+        return NEVER
+    return max(NEVER, found.timestamp() + float(f"0.{fraction or 0}"))
 
 
 def chain_ids(diff_ids: Sequence[Digest]) -> list[Digest]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ferryman.errors import InvalidFlag, UsageError
+from ferryman.image.config import moment, seconds
 from ferryman.image.reference import Reference
 from ferryman.store import images
 from ferryman.store.images import Image, all_images, find
@@ -46,7 +47,7 @@ def listed(
             if all(test(image) for test in tests)
             for name in _names(image, patterns)
         ]
-    return sorted(rows, key=lambda row: (-row.image.config.created_at, _sort_name(row)))
+    return sorted(rows, key=lambda row: (-_made(row.image), _sort_name(row)))
 
 
 def _sort_name(row: Row) -> str:
@@ -85,11 +86,15 @@ def _test(store: Store, key: str, values: Sequence[str]) -> Callable[[Image], bo
         return lambda image: all(_labelled(image, value) for value in values)
     if key == "until":
         limit = min(moment_of(value) for value in values)
-        return lambda image: image.config.created_at < limit
-    others = [find(store, value).config.created_at for value in values]
+        return lambda image: _made(image) < limit
+    others = [_made(find(store, value)) for value in values]
     if key == "before":
-        return lambda image: all(image.config.created_at < other for other in others)
-    return lambda image: all(image.config.created_at > other for other in others)
+        return lambda image: all(_made(image) < other for other in others)
+    return lambda image: all(_made(image) > other for other in others)
+
+
+def _made(image: Image) -> float:
+    return moment(image.config.created)
 
 
 def _boolean(text: str) -> bool:
@@ -107,15 +112,13 @@ def moment_of(text: str) -> float:
     """Return what ``until=`` means: seconds since 1970, an RFC 3339 time, or so long ago."""
     import time
 
-    from ferryman.image.config import seconds
-
     if re.fullmatch(r"\d{1,12}(?:\.\d+)?", text, re.ASCII):
         return float(text)
     if (match := _LENGTH.fullmatch(text)) and text:
         hours, minutes, rest = (int(part or 0) for part in match.groups())
         return time.time() - (hours * 3600 + minutes * 60 + rest)
-    if moment := seconds(text if "T" in text else f"{text}T00:00:00Z"):
-        return moment
+    if given := seconds(text if "T" in text else f"{text}T00:00:00Z"):
+        return given
     raise UsageError(f'failed to parse value as time or duration: "{text}"')
 
 
