@@ -1,4 +1,4 @@
-"""Ports as EXPOSE and ``--publish`` take them: ``80``, ``53/udp``, ``127.0.0.1:8000-8003:80-83``."""
+"""Ports as EXPOSE and ``--publish`` take them: ``80``, ``53/udp``, ``[::1]:8000-8009:80``."""
 
 from typing import NamedTuple
 

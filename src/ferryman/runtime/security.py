@@ -3,7 +3,6 @@
 from collections.abc import Sequence, Set
 from typing import Any, NamedTuple
 
-from ferryman.runtime import seccomp
 from ferryman.runtime.settings import InvalidSettings
 
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
@@ -64,6 +63,8 @@ def profile(security: Security, given: Set[str], *, privileged: bool) -> dict[st
 
     A privileged container has only one that was asked for.  Raises InvalidSettings.
     """
+    from ferryman.runtime import seccomp
+
     wanted = security.seccomp
     if wanted == UNCONFINED or (privileged and not wanted):
         return None

@@ -25,7 +25,7 @@ from ferryman.runtime import (
 from ferryman.runtime.limits import Controllers
 from ferryman.runtime.record import Container, ContainerNotFound, MountPoint
 from ferryman.runtime.security import Security
-from ferryman.runtime.settings import HostConfig
+from ferryman.runtime.settings import BindOptions, HostConfig, Mount
 from ferryman.runtime.users import User
 from ferryman.store.layout import Store
 
@@ -326,21 +326,16 @@ def _asked_mounts(container: Container, place: Place) -> list[dict[str, Any]]:
     for at, source in place.files.items():
         read_only = ("ro",) if host.readonly_rootfs and at.startswith("/etc/") else ()
         mounts.append(_mount(at, "bind", ("rbind", *read_only, "rprivate"), source=source))
-    flat = {
-        mount.target
-        for mount in host.mounts or ()
-        if mount.bind_options and mount.bind_options.non_recursive
-    }
+    asked = {_clean(mount.target): mount for mount in host.mounts or ()}
     for point in container.mounts:
-        if point.type != "tmpfs":
-            recursive = point.destination not in flat
-            options = _bind_options(point, recursive=recursive)
+        mount = asked.get(point.destination) or Mount(point.type, point.destination)
+        if point.type == "tmpfs":
+            mounts.append(_mount(point.destination, "tmpfs", tmpfs.of_mount(mount)))
+        else:
+            options = _bind_options(point, mount.bind_options or BindOptions())
             mounts.append(_mount(point.destination, "bind", options, source=point.source))
     for path, given in (host.tmpfs or {}).items():
         mounts.append(_mount(path, "tmpfs", tmpfs.options(given)))
-    for wanted in host.mounts or ():
-        if wanted.type == "tmpfs":
-            mounts.append(_mount(wanted.target, "tmpfs", tmpfs.of_mount(wanted)))
     # Of several at one place the last one counts: users may have a hosts file of their own.
     last = {mount["destination"]: mount for mount in mounts}
     return sorted(last.values(), key=lambda mount: mount["destination"].rstrip("/").count("/"))
@@ -348,15 +343,20 @@ def _asked_mounts(container: Container, place: Place) -> list[dict[str, Any]]:
 
 def _mount(at: str, kind: str, options: Sequence[str], *, source: str = "") -> dict[str, Any]:
     return {
-        "destination": "/" + posixpath.normpath(at).lstrip("/"),
+        "destination": _clean(at),
         "type": kind,
         "source": source or kind,
         "options": list(options),
     }
 
 
-def _bind_options(point: MountPoint, *, recursive: bool) -> tuple[str, ...]:
+def _clean(path: str) -> str:
+    return "/" + posixpath.normpath(path).lstrip("/")
+
+
+def _bind_options(point: MountPoint, wanted: BindOptions) -> tuple[str, ...]:
     read_only: tuple[str, ...] = ()
+    recursive = not wanted.non_recursive
     if not point.rw:
         # "ro" is for the mount itself; what is mounted within it needs a newer kernel.
         read_only = ("ro", "rro") if recursive and _kernel() >= _RECURSIVE_ATTRIBUTES else ("ro",)

@@ -138,7 +138,7 @@ def attached(
         )
     nothing = NetworkRequest()
     return first.target, {
-        target: request
+        "bridge" if target == "default" else target: request
         for target, request in found.items()
         if is_users(target) or request != nothing
     }
