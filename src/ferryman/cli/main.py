@@ -13,18 +13,35 @@ from ferryman.cli.lazy import LazyGroup
 from ferryman.errors import FerryError
 
 _COMMANDS = {
+    "commit": "commit",
     "completion": "completion",
+    "container": "container",
+    "cp": "cp",
+    "create": "create",
+    "diff": "container_diff",
+    "export": "export",
     "history": "history",
     "image": "image",
     "images": "images",
     "import": "import_",
     "inspect": "inspect",
+    "kill": "kill",
     "load": "load",
+    "pause": "pause",
+    "ps": "ps",
+    "rename": "rename",
+    "restart": "restart",
+    "rm": "rm",
     "rmi": "remove",
+    "run": "run",
     "save": "save",
+    "start": "start",
+    "stop": "stop",
     "system": "system",
     "tag": "tag",
+    "unpause": "unpause",
     "version": "version",
+    "wait": "wait",
 }
 
 

@@ -1,0 +1,35 @@
+"""``ferry container``: the commands on containers, by docker's longer names."""
+
+import click
+
+from ferryman.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "cleanup": "cleanup",
+    "commit": "commit",
+    "cp": "cp",
+    "create": "create",
+    "diff": "container_diff",
+    "export": "export",
+    "health": "health",
+    "kill": "kill",
+    "ls": "ps",
+    "list": "ps",
+    "ps": "ps",
+    "pause": "pause",
+    "prune": "container_prune",
+    "rename": "rename",
+    "restart": "restart",
+    "rm": "rm",
+    "remove": "rm",
+    "run": "run",
+    "start": "start",
+    "stop": "stop",
+    "unpause": "unpause",
+    "wait": "wait",
+}
+
+
+@click.group("container", cls=LazyGroup, modules=COMMANDS)
+def command() -> None:
+    """Manage containers."""

@@ -1,0 +1,56 @@
+"""``ferry run``, ``ferry container run``."""
+
+import sys
+
+import click
+from msgspec import structs
+
+from ferryman.cli.creating import created, not_started
+from ferryman.cli.run_flags import Requested, container_command
+from ferryman.cli.stores import chosen_store
+from ferryman.errors import FerryError, InvalidFlag
+
+
+@container_command("run")
+@click.option("-d", "--detach", is_flag=True, help="Run container in background and print its ID")
+@click.option("--detach-keys", default="", metavar="KEYS", help="The keys that detach")
+@click.option(
+    "--sig-proxy/--no-sig-proxy", default=True, help="Proxy received signals to the process"
+)
+def command(requested: Requested, detach: bool, detach_keys: str, sig_proxy: bool) -> int:
+    """Create and run a new container from an image."""
+    from ferryman.operations.run import run
+    from ferryman.runtime import terminal
+    from ferryman.runtime.attach import Streams
+    from ferryman.runtime.start import start
+
+    if detach and requested.attach:
+        raise InvalidFlag("conflicting options: cannot specify both --attach and --detach")
+    config = requested.config
+    stdin = not detach and config.attach_stdin
+    if stdin and config.tty:
+        terminal.check(0)
+    keys = terminal.parse_keys(detach_keys)
+    if detach:
+        # Nobody is attached whose going could be the end of its input.
+        apart = structs.replace(
+            config, attach_stdin=False, attach_stdout=False, attach_stderr=False, stdin_once=False
+        )
+        requested = requested._replace(config=apart)
+    store = chosen_store()
+    container = created(store, requested)
+    sys.stdout.flush()
+    try:
+        if detach:
+            start(store, container)
+            click.echo(container.id)
+            return 0
+        streams = Streams(
+            0 if stdin else None,
+            1 if config.attach_stdout else None,
+            2 if config.attach_stderr else None,
+        )
+        code = run(store, container, streams, detach_keys=keys, proxy_signals=sig_proxy)
+    except FerryError as e:
+        raise not_started(store, container, e) from None
+    return code or 0
