@@ -12,6 +12,7 @@ COMMANDS = {
     "diff": "container_diff",
     "export": "export",
     "health": "health",
+    "inspect": "inspect",
     "kill": "kill",
     "ls": "ps",
     "list": "ps",

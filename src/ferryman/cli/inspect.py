@@ -1,12 +1,13 @@
-"""``ferry inspect``, ``ferry image inspect``."""
+"""``ferry inspect``, ``ferry image inspect``, ``ferry container inspect``."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from ferryman.cli.stores import chosen_store
-from ferryman.errors import FerryError, ImageNotFound
+from ferryman.errors import FerryError, ImageNotFound, InvalidReference
 
 if TYPE_CHECKING:
     from ferryman.cli.gotemplate import Template
@@ -14,35 +15,37 @@ if TYPE_CHECKING:
 
 @click.command("inspect")
 @click.option("-f", "--format", "form", metavar="FORMAT", help="Format output: 'json' or TEMPLATE")
-@click.option("--type", "kind", type=click.Choice(["image"]), help="Return JSON for this type")
+@click.option("-s", "--size", is_flag=True, help="Display total file sizes of a container")
+@click.option("--type", "kind", type=click.Choice(_KINDS), help="Return JSON for this type")
 @click.option("--platform", metavar="OS/ARCH", help="Inspect this platform of the image")
 @click.argument("names", nargs=-1, required=True, metavar="NAME|ID [NAME|ID...]")
 @click.pass_context
 def command(
     context: click.Context,
     form: str | None,
+    size: bool,
     kind: str | None,
     platform: str | None,
     names: tuple[str, ...],
 ) -> int:
-    """Display detailed information on one or more images."""
+    """Display detailed information on containers and images."""
     from ferryman.image import platform as platforms
-    from ferryman.operations.inspect import inspect
 
     wanted = platforms.parse(platform) if platform else None
     template = _template(form) if form and form != "json" else None
-    store = chosen_store()
-    found: list[dict[str, Any]] = []
+    if context.parent and context.parent.command.name in _KINDS:
+        kind = context.parent.command.name
+    elif platform:
+        kind = "image"
+    look = _finder(chosen_store(), kind, size=size, platform=wanted)
+    found: list[Description] = []
     texts: list[str] = []
     errors: list[str] = []
     for name in names:
         try:
-            found.append(inspect(store, name, wanted))
+            found.append(look(name))
             if template:
                 texts.append(_applied(template, found[-1]))
-        except ImageNotFound as e:
-            of_image = kind or (context.parent and context.parent.command.name == "image")
-            errors.append(str(e) if of_image or wanted else f"No such object: {name}")
         except FerryError as e:
             errors.append(str(e))
     if template:
@@ -54,6 +57,35 @@ def command(
     for error in errors:
         click.echo(f"Error: {error}", err=True)
     return 1 if errors else 0
+
+
+def _finder(
+    store: "Store", kind: str | None, *, size: bool, platform: "Platform | None"
+) -> Callable[[str], Description]:
+    """Return what describes the object of a name: of one kind, or the first that there is."""
+
+    def container(name: str) -> Description:
+        from ferryman.operations.container_inspect import inspect
+
+        return inspect(store, name, size=size)
+
+    def image(name: str) -> Description:
+        from ferryman.operations.inspect import inspect
+
+        return inspect(store, name, platform)
+
+    def whatever(name: str) -> Description:
+        from ferryman.runtime.record import ContainerNotFound
+
+        try:
+            return container(name)
+        except ContainerNotFound:
+            try:
+                return image(name)
+            except ImageNotFound:
+                raise ImageNotFound(f"No such object: {name}") from None
+
+    return {"container": container, "image": image}.get(kind or "", whatever)
 
 
 def _template(form: str) -> "Template":
@@ -71,6 +103,8 @@ def _applied(template: "Template", document: dict[str, Any]) -> str:
     from ferryman.cli.gotemplate import TemplateError
     from ferryman.cli.image_fields import IMAGE
 
+    if "HostConfig" in document:
+        return template.render(document)
     try:
         return template.render(IMAGE(document))
     except TemplateError:

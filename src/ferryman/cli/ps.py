@@ -8,7 +8,7 @@ import click
 
 from ferryman.cli.images import moment, since
 from ferryman.cli.stores import chosen_store
-from ferryman.cli.table import rendered
+from ferryman.cli.table import rendered, shortened
 from ferryman.cli.units import human_duration, human_size
 from ferryman.image.config import seconds
 
@@ -83,11 +83,11 @@ def _fields(
 
     container, state = row
     command = " ".join(container.command)
-    if not no_trunc and len(command) > _COMMAND_WIDTH:
-        command = command[: _COMMAND_WIDTH - 1] + "…"
+    if not no_trunc:
+        command = shortened(command, _COMMAND_WIDTH)
     mounts = [mount.name or mount.source for mount in container.mounts]
     if not no_trunc:
-        mounts = [m[: _MOUNT_WIDTH - 1] + "…" if len(m) > _MOUNT_WIDTH else m for m in mounts]
+        mounts = [shortened(mount, _MOUNT_WIDTH) for mount in mounts]
     created = seconds(container.created)
     mode = container.host_config.network_mode
     size = ""
