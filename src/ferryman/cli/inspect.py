@@ -11,6 +11,11 @@ from ferryman.errors import FerryError, ImageNotFound, InvalidReference
 
 if TYPE_CHECKING:
     from ferryman.cli.gotemplate import Template
+    from ferryman.image.platform import Platform
+    from ferryman.store.layout import Store
+
+Description = dict[str, Any]
+_KINDS = ("container", "image")
 
 
 @click.command("inspect")
@@ -82,7 +87,7 @@ def _finder(
         except ContainerNotFound:
             try:
                 return image(name)
-            except ImageNotFound:
+            except (ImageNotFound, InvalidReference):
                 raise ImageNotFound(f"No such object: {name}") from None
 
     return {"container": container, "image": image}.get(kind or "", whatever)
