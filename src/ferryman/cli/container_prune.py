@@ -12,12 +12,10 @@ from ferryman.cli.units import human_size
 @click.option(
     "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="until=TIME, label=KEY"
 )
-def command(force: bool, filters: tuple[str, ...]) -> int:
+def command(force: bool, filters: tuple[str, ...]) -> None:
     """Remove all stopped containers."""
-    if not force and not confirmed("WARNING! This will remove all stopped containers."):
-        return 1
-    prune_containers(filters)
-    return 0
+    if force or confirmed("WARNING! This will remove all stopped containers."):
+        prune_containers(filters)
 
 
 def prune_containers(filters: tuple[str, ...] = ()) -> None:

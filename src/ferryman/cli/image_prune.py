@@ -1,5 +1,7 @@
 """``ferry image prune``."""
 
+import sys
+
 import click
 
 from ferryman.cli.stores import chosen_store
@@ -14,28 +16,21 @@ from ferryman.cli.units import human_size
 @click.option(
     "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="until=TIME, label=KEY"
 )
-def command(every: bool, force: bool, filters: tuple[str, ...]) -> int:
+def command(every: bool, force: bool, filters: tuple[str, ...]) -> None:
     """Remove unused images."""
     what = (
         "all images without at least one container associated to them"
         if every
         else "all dangling images"
     )
-    if not force and not confirmed(f"WARNING! This will remove {what}."):
-        return 1
-    prune_images(every=every, filters=filters)
-    return 0
+    if force or confirmed(f"WARNING! This will remove {what}."):
+        prune_images(every=every, filters=filters)
 
 
 def confirmed(warning: str) -> bool:
     """Ask as docker's prune commands do."""
-    answer = click.prompt(
-        f"{warning}\nAre you sure you want to continue? [y/N]",
-        prompt_suffix=" ",
-        default="n",
-        show_default=False,
-    )
-    return str(answer).strip().lower() in ("y", "yes")
+    click.echo(f"{warning}\nAre you sure you want to continue? [y/N] ", nl=False)
+    return sys.stdin.readline().strip().lower() == "y"
 
 
 def prune_images(*, every: bool, filters: tuple[str, ...] = ()) -> None:
@@ -45,18 +40,19 @@ def prune_images(*, every: bool, filters: tuple[str, ...] = ()) -> None:
 
     store = chosen_store()
     matching = {row.image.digest for row in listed(store, filters=filters)} if filters else None
-    removed = prune(
+    pruned = prune(
         store,
         lambda image: (
             (bool(image.names) and not every)
             or (matching is not None and image.digest not in matching)
         ),
     )
-    if removed.untagged or removed.deleted:
+    if any(image.untagged or image.deleted for image in pruned.images):
         click.echo("Deleted Images:")
-        for name in removed.untagged:
-            click.echo(f"untagged: {name.familiar}")
-        for digest in removed.deleted:
-            click.echo(f"deleted: {digest}")
+        for image in pruned.images:
+            for name in image.untagged:
+                click.echo(f"untagged: {name.familiar}")
+            for digest in image.deleted:
+                click.echo(f"deleted: {digest}")
         click.echo()
-    click.echo(f"Total reclaimed space: {human_size(removed.freed, 4)}")
+    click.echo(f"Total reclaimed space: {human_size(pruned.freed, 4)}")

@@ -129,14 +129,12 @@ def check(verify: bool, repair: bool, force: bool, quiet: bool) -> int:
     "-a", "--all", "every", is_flag=True, help="Remove all images, not just dangling ones"
 )
 @click.option("-f", "--force", is_flag=True, help="Do not prompt for confirmation")
-def prune(every: bool, force: bool) -> int:
+def prune(every: bool, force: bool) -> None:
     """Remove images without a name and everything that belongs to no image."""
     warning = (
         "WARNING! This will remove:\n"
         f"  - {'all images' if every else 'all dangling images'}\n"
         "  - all blobs and unfinished files that belong to no image\n"
     )
-    if not force and not confirmed(warning):
-        return 1
-    prune_images(every=every)
-    return 0
+    if force or confirmed(warning):
+        prune_images(every=every)

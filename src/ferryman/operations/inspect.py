@@ -45,6 +45,7 @@ def inspect(store: Store, text: str, platform: Platform | None = None) -> dict[s
     """Return an image's description as JSON values; raises ImageNotFound, StoreError."""
     with reading(store):
         image = find(store, text, platform)
+        image = image._replace(names=tuple(sorted(image.names, key=lambda name: name.canonical)))
         content = read_document(store, image.manifest.config)
         size = images.size(store, image)
     return _described(store, image, configs.as_mapping(content, f"config of {text}"), size)

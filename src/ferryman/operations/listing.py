@@ -12,7 +12,7 @@ from ferryman.store.images import Image, all_images, find
 from ferryman.store.layout import Store
 from ferryman.store.lease import reading
 
-_KEYS = ("before", "dangling", "label", "reference", "since", "until")
+_KEYS = ("before", "dangling", "label", "label!", "reference", "since", "until")
 
 
 class Row(NamedTuple):
@@ -33,8 +33,9 @@ def listed(
     """Return the images, the newest first, one row a name.
 
     `filters` are ``key=value`` with the keys before, since (an image), dangling (true, false),
-    label (key or key=value, all must match), reference (a pattern, one must match); `references`
-    are further patterns.  Raises InvalidFlag, UsageError, ImageNotFound, StoreError.
+    label (key or key=value, all must match), label! (none may match), reference (a pattern, one
+    must match), until (a time, or so long ago); `references` are further patterns.  Raises
+    InvalidFlag, UsageError, ImageNotFound, StoreError.
     """
     with reading(store):
         found = all_images(store)
@@ -75,7 +76,7 @@ def _parsed(filters: Sequence[str]) -> dict[str, list[str]]:
     return parsed
 
 
-_TESTS = ("before", "dangling", "label", "since", "until")
+_TESTS = ("before", "dangling", "label", "label!", "since", "until")
 
 
 def _test(store: Store, key: str, values: Sequence[str]) -> Callable[[Image], bool]:
@@ -84,6 +85,8 @@ def _test(store: Store, key: str, values: Sequence[str]) -> Callable[[Image], bo
         return lambda image: (not image.names) in wanted
     if key == "label":
         return lambda image: all(_labelled(image, value) for value in values)
+    if key == "label!":
+        return lambda image: not any(_labelled(image, value) for value in values)
     if key == "until":
         limit = min(moment_of(value) for value in values)
         return lambda image: _made(image) < limit

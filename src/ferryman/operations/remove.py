@@ -1,6 +1,6 @@
 """Remove: a name goes, and with the last name the image and the layers that nobody else has."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from ferryman.errors import Conflict
@@ -16,10 +16,16 @@ from ferryman.store.lease import reading
 
 
 class Removed(NamedTuple):
-    """What became of an image: names that went, digests that went, and the bytes freed."""
+    """What became of an image: the names that went, and the digests (its ID, and layers)."""
 
     untagged: tuple[Reference, ...]
     deleted: tuple[Digest, ...]
+
+
+class Pruned(NamedTuple):
+    """The images that went, and the bytes that were freed on disk."""
+
+    images: tuple[Removed, ...]
     freed: int
 
 
@@ -48,7 +54,7 @@ def remove(store: Store, text: str, *, force: bool = False) -> Removed:
 
     update(store, change)
     gone = collect.collect(store, needed)
-    return Removed(tuple(going), _deleted(image, gone), sum(gone.values()))
+    return Removed(_sorted(going), _deleted(image, gone))
 
 
 def _targets(store: Store, image: Image) -> list[Descriptor]:
@@ -71,13 +77,18 @@ def _deleted(image: Image, gone: Collection[Digest]) -> tuple[Digest, ...]:
     return (image.id, *reversed(layers))
 
 
-def prune(store: Store, keep: Callable[[Image], bool]) -> Removed:
+def _sorted(names: Iterable[Reference]) -> tuple[Reference, ...]:
+    return tuple(sorted(names, key=lambda name: name.canonical))
+
+
+def prune(store: Store, keep: Callable[[Image], bool]) -> Pruned:
     """Remove all images but those to keep, and every blob that nothing needs.
 
-    Raises StoreError.
+    An image that a container stands on is kept.  Raises StoreError.
     """
     with reading(store):
-        going = [image for image in all_images(store) if not keep(image)]
+        used = {target.id for target in collect.pinned(store)}
+        going = [i for i in all_images(store) if i.digest not in used and not keep(i)]
     targets = {image.digest for image in going}
     names = {image.digest: set(image.names) for image in going}
 
@@ -92,8 +103,16 @@ def prune(store: Store, keep: Callable[[Image], bool]) -> Removed:
 
     update(store, change)
     gone = collect.collect(store)
-    return Removed(
-        tuple(name for image in going for name in image.names),
-        tuple(digest for image in going for digest in _deleted(image, gone)),
+    # A layer that several of them had goes with the last one.
+    deleted: list[tuple[Digest, ...]] = []
+    told: set[Digest] = set()
+    for image in reversed(going):
+        deleted.append(tuple(d for d in _deleted(image, gone) if d not in told))
+        told.update(deleted[-1])
+    return Pruned(
+        tuple(
+            Removed(_sorted(image.names), digests)
+            for image, digests in zip(going, reversed(deleted), strict=True)
+        ),
         sum(gone.values()),
     )
