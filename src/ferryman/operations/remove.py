@@ -8,9 +8,12 @@ from ferryman.image import config as configs
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor
 from ferryman.image.reference import Reference
+from ferryman.runtime import record
+from ferryman.runtime.finish import settled
+from ferryman.runtime.record import Container
 from ferryman.store import collect
 from ferryman.store.images import Image, all_images, referenced, resolve
-from ferryman.store.index import Entry, update
+from ferryman.store.index import Entry, nameless, update
 from ferryman.store.layout import Store
 from ferryman.store.lease import reading
 
@@ -42,6 +45,9 @@ def remove(store: Store, text: str, *, force: bool = False) -> Removed:
                 f"conflict: unable to delete {image.id.short} (must be forced) - "
                 "image is referenced in multiple repositories"
             )
+        user, runs = _user(store, image)
+        if user and (runs or not force) and (by_id or (not force and len(image.names) <= 1)):
+            raise _in_use(image, name, user, runs=runs)
         targets = _targets(store, image) if by_id else [image.target]
         same = {target.digest for target in targets}
         needed = {blob.id for target in targets for blob in referenced(store, target)}
@@ -50,11 +56,39 @@ def remove(store: Store, text: str, *, force: bool = False) -> Removed:
     def change(before: list[Entry]) -> list[Entry]:
         if by_id:
             return [entry for entry in before if entry.digest not in same]
-        return [entry for entry in before if entry.name != name]
+        after = [entry for entry in before if entry.name != name]
+        # What runs keeps its image, if without a name.
+        return nameless(after, image.target) if runs else after
 
     update(store, change)
     gone = collect.collect(store, needed)
     return Removed(_sorted(going), _deleted(image, gone))
+
+
+def _user(store: Store, image: Image) -> tuple[Container | None, bool]:
+    """Return a container that uses an image, one that runs first, and whether it runs."""
+    stopped: Container | None = None
+    for container in record.every(store):
+        if container.image_id != image.id:
+            continue
+        if settled(store, container).up:
+            return container, True
+        stopped = stopped or container
+    return stopped, False
+
+
+def _in_use(image: Image, name: Reference | None, user: Container, *, runs: bool) -> Conflict:
+    if name is not None:
+        return Conflict(
+            f'conflict: unable to remove repository reference "{name.familiar}" (must force) - '
+            f"container {user.short} is using its referenced image {image.id.short}"
+        )
+    how = "cannot be forced" if runs else "must be forced"
+    kind = "running" if runs else "stopped"
+    return Conflict(
+        f"conflict: unable to delete {image.id.short} ({how}) - "
+        f"image is being used by {kind} container {user.short}"
+    )
 
 
 def _targets(store: Store, image: Image) -> list[Descriptor]:
