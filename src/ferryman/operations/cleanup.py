@@ -33,10 +33,9 @@ def cleanup(store: Store, container_id: str, *, waited: bool = False) -> State |
     """
     state: State | None = None
     try:
-        container, state = _ended(store, container_id)
-        if restarts(container, state):
-            if not waited:
-                _start_again(store, container, state)
+        container, state = _ended(store, container_id, waited=waited)
+        if state.status == "restarting" and state.monitor == record.process(os.getpid()):
+            _start_again(store, container, state)
         elif container.host_config.auto_remove and not state.up:
             if not waited and state.attached:
                 # It wants to read the exit code; should it die first, this removes the container.
@@ -48,39 +47,35 @@ def cleanup(store: Store, container_id: str, *, waited: bool = False) -> State |
     return state
 
 
-def _ended(store: Store, container_id: str) -> tuple[Container, State]:
+def _ended(store: Store, container_id: str, *, waited: bool) -> tuple[Container, State]:
+    """Finish a container that has ended; one that is to start again waits for it from then on."""
     with record.container_locked(store, container_id):
         container = record.read(store, container_id)
         state = record.read_state(store, container_id)
+
+        def then(ended: State) -> State:
+            if waited or not restarts(container, ended):
+                return ended
+            here = record.process(os.getpid())
+            return msgspec.structs.replace(ended, status="restarting", monitor=here)
+
         if state.up and not (state.init and state.init.alive):
-            state = finish(store, container, state)
+            state = finish(store, container, state, then)
     return container, state
 
 
-def _start_again(store: Store, container: Container, state: State) -> None:
-    """Start a container that has ended once more, after a pause."""
-    ran = seconds(state.finished_at) - seconds(state.started_at)
-    count = 0 if ran >= _RAN_WELL else state.restart_count
-    with record.container_locked(store, container.id):
-        now = record.read_state(store, container.id)
-        if now != state:
-            return  # a user was quicker
-        waiting = msgspec.structs.replace(
-            state, status="restarting", monitor=record.process(os.getpid())
-        )
-        record.write_state(store, container.id, waiting)
+def _start_again(store: Store, container: Container, waiting: State) -> None:
+    """Start a container that has ended once more, after a pause, unless a user is quicker."""
+    ran = seconds(waiting.finished_at) - seconds(waiting.started_at)
+    count = 0 if ran >= _RAN_WELL else waiting.restart_count
     time.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(count, 20)))
-    with record.container_locked(store, container.id):
-        if record.read_state(store, container.id) != waiting:
-            return  # stopped, or started, in the meantime
-        record.write_state(store, container.id, msgspec.structs.replace(state, monitor=None))
-    start(store, container, restarts=state.restart_count + 1)
+    start(store, container, restarts=waiting.restart_count + 1, only_if=waiting)
 
 
 def restarts(container: Container, state: State) -> bool:
     """Tell whether a container that has ended is to be started again."""
     policy = container.host_config.restart_policy
-    if state.up or state.stopping or policy.name in ("", "no"):
+    if state.stopping or policy.name in ("", "no"):
         return False
     if policy.name in ("always", "unless-stopped"):
         return True

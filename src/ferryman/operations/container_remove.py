@@ -2,10 +2,9 @@
 
 import os
 import secrets
-from contextlib import suppress
 
 from ferryman.errors import Conflict, StoreError
-from ferryman.operations.stop import kill
+from ferryman.operations.stop import end
 from ferryman.runtime import record, volumes
 from ferryman.runtime.finish import settled
 from ferryman.runtime.record import Container
@@ -25,11 +24,10 @@ def remove(
     container = record.find(store, text)
     state = settled(store, container)
     if force and (state.up or state.status == "restarting"):
-        with suppress(Conflict):  # it has ended by itself
-            kill(store, container.id)
+        end(store, container)
     with record.container_locked(store, container.id):
         state = record.read_state(store, container.id)
-        if state.up or state.starter:
+        if state.up or state.starter or state.status == "restarting":
             what = "paused" if state.status == "paused" else "running"
             advice = (
                 "unpause and then stop the container before removal or force remove"

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -10,7 +10,7 @@ from ferryman.image import config as configs
 from ferryman.image.decode import encode
 from ferryman.image.platform import Platform
 from ferryman.operations.names import made_up
-from ferryman.runtime import merge, networks, record, volumes
+from ferryman.runtime import merge, mounts, networks, record, verify
 from ferryman.runtime.finish import now
 from ferryman.runtime.record import Container, Layer, State
 from ferryman.runtime.settings import Config, HostConfig, NetworkRequest
@@ -30,11 +30,13 @@ def create(
     networks_wanted: Mapping[str, NetworkRequest] | None = None,
     platform: Platform | None = None,
     storage: str = "",
+    warn: Callable[[str], None] = lambda warning: None,
 ) -> Container:
     """Make a container of an image of the store and return its record.
 
-    `config` is what the user says; what it leaves empty is the image's.  Raises ImageNotFound,
-    Conflict (a name in use), StoreError, and what is wrong with mounts and networks.
+    `config` is what the user says; what it leaves empty is the image's.  `warn` is called with what
+    the user should know of settings that this machine cannot hold.  Raises ImageNotFound, Conflict
+    (a name in use), StoreError, and what is wrong with settings, mounts and networks.
     """
     with hold(store) as lease:
         with reading(store):
@@ -42,26 +44,30 @@ def create(
             lease.protect([image.digest, image.id, *(layer.id for layer in image.layers)])
             content = read_document(store, image.manifest.config)
         merged = merge.merged(configs.as_mapping(content, f"config of {image_name}"), config)
+        merged, host, warnings = verify.verified(merged, host)
+        for warning in warnings:
+            warn(warning)
         container_id = secrets.token_hex(32)
         if not merged.hostname and host.uts_mode != "host" and host.network_mode != "host":
             merged = msgspec.structs.replace(merged, hostname=container_id[:12])
         merged = msgspec.structs.replace(merged, image=image_name)
         requested = networks.requested(store, host, networks_wanted or {})
-        container = Container(
-            id=container_id,
-            name=name or "",
-            created=now(),
-            image=image_name,
-            image_id=str(image.id),
-            manifest=image.manifest_descriptor,
-            layers=_layers(image),
-            config=merged,
-            host_config=host,
-            mounts=volumes.resolve(store, merged, host),
-            networks=requested,
-            storage=storage,
-        )
-        return _kept(store, lease, container, image)
+        with mounts.resolved(store, merged, host) as points:
+            container = Container(
+                id=container_id,
+                name=name or "",
+                created=now(),
+                image=image_name,
+                image_id=str(image.id),
+                manifest=image.manifest_descriptor,
+                layers=_layers(image),
+                config=merged,
+                host_config=host,
+                mounts=points,
+                networks=requested,
+                storage=storage,
+            )
+            return _kept(store, lease, container, image)
 
 
 def _layers(image: Image) -> list[Layer]:
@@ -75,6 +81,8 @@ def _kept(store: Store, lease: Lease, container: Container, image: Image) -> Con
     """Write the record aside and give it its place, and the container its name."""
     aside = lease.path()
     os.mkdir(aside, 0o711)
+    for folder in ("upper", "work", "merged"):
+        os.mkdir(f"{aside}/{folder}", 0o755)
     durable.replace(f"{aside}/image.json", encode(image.target), aside=f"{aside}/new")
     with record.names_locked(store):
         wanted = container.name or made_up({each.name for each in record.every(store)})

@@ -3,6 +3,7 @@
 import signal as signals
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 
@@ -17,6 +18,7 @@ from ferryman.store.layout import Store
 
 STOP_SECONDS = 10
 _KILL_SECONDS = 10
+_TRIES = 3
 
 
 def stop(store: Store, text: str, *, timeout: int | None = None, signal: str | None = None) -> None:
@@ -39,10 +41,7 @@ def stop(store: Store, text: str, *, timeout: int | None = None, signal: str | N
     _tell(lambda name: engine.kill(name, str(wanted)), container.id)
     state = ended(store, container, None if timeout < 0 else timeout)
     if state.up:
-        _tell(lambda name: engine.kill(name, "KILL", everything=True), container.id)
-        state = ended(store, container, _KILL_SECONDS)
-    if state.up:
-        raise FerryError(f"cannot stop container: {text}: it has not ended after it was killed")
+        end(store, container)
 
 
 def _stopping(store: Store, container: Container) -> State:
@@ -87,6 +86,20 @@ def restart(
     container = record.find(store, text)
     stop(store, container.id, timeout=timeout, signal=signal)
     start(store, container)
+
+
+def end(store: Store, container: Container) -> None:
+    """Kill a container, whatever it is doing, and wait for its end; raises FerryError."""
+    for _ in range(_TRIES):
+        state = _stopping(store, container)
+        if state.up:
+            engine = engine_of(store, container, state)
+            if state.status == "paused":
+                _tell(engine.resume, container.id)
+            _tell(partial(engine.kill, signal="KILL", everything=True), container.id)
+        if not ended(store, container, _KILL_SECONDS).up:
+            return
+    raise FerryError(f"cannot kill container: {container.name}: it has not ended")
 
 
 def pause(store: Store, text: str) -> None:

@@ -46,13 +46,7 @@ def ready(store: Store, container: Container) -> Rootfs:
     layers = [lower.Layer(each.digest, each.size, each.diff_id) for each in container.layers]
     with hold(store) as lease:
         lowers = lower.ready(store, lease, layers, container.storage)
-    folder = record.folder(store, container.id)
-    try:
-        for name in ("upper", "work", "merged"):
-            os.makedirs(f"{folder}/{name}", mode=0o755, exist_ok=True)
-    except OSError as e:
-        raise StoreError(f"cannot write to the store {store.root}: {e.strerror}") from None
-    return Rootfs(lowers, folder)
+    return Rootfs(lowers, record.folder(store, container.id))
 
 
 def mount(rootfs: Rootfs, *, read_only: bool = False) -> str:

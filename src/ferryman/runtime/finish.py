@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -17,10 +18,16 @@ KILLED = 137
 _PATIENCE = 10.0  # seconds
 
 
-def finish(store: Store, container: Container, state: State) -> State:
+def finish(
+    store: Store,
+    container: Container,
+    state: State,
+    then: Callable[[State], State] = lambda ended: ended,
+) -> State:
     """Take back what a container that has ended (or is to end now) had; return its state.
 
-    The caller holds the container's lock.  Doing it twice is harmless.  Raises StoreError.
+    `then` says what is next for one that has exited.  The caller holds the container's lock.
+    Doing it twice is harmless.  Raises StoreError.
     """
     folder = record.folder(store, container.id)
     code = exit_code(folder, container.id)
@@ -42,6 +49,7 @@ def finish(store: Store, container: Container, state: State) -> State:
         ports={},
         health=None,
     )
+    ended = then(ended)
     record.write_state(store, container.id, ended)
     remove(f"{folder}/oci")
     return ended

@@ -33,18 +33,20 @@ def start(
     attach: Attach = nobody,
     restarts: int = 0,
     size: tuple[int, int] | None = None,
+    only_if: State | None = None,
 ) -> State:
     """Start a container that does not run, and return its state; one that runs stays as it is.
 
     `attach` is called with the bundle's folder when the process is there but does not run yet;
-    `size` is the terminal's, in rows and columns.  The caller does not hold the container's lock.
+    `size` is the terminal's, in rows and columns.  With `only_if` it is started only if that is
+    its state still.  The caller does not hold the container's lock.
     Raises ContainerNotFound, EngineError, StoreError, and what the network and volumes raise; the
     container is then as it was, but for its exit code.
     """
     rootfs = filesystem.ready(store, container)
     with record.container_locked(store, container.id):
         state = record.read_state(store, container.id)
-        if state.up:
+        if state.up or (only_if is not None and state != only_if):
             return state
         engine = engines.chosen(f"{rootfs.folder}/oci", container.host_config.runtime)
         state = msgspec.structs.replace(
