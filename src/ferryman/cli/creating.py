@@ -28,7 +28,7 @@ def created(store: "Store", requested: "Requested") -> "Container":
     from ferryman.operations.create import create
 
     for warning in requested.warnings:
-        click.echo(f"WARNING: {warning}", err=True)
+        _warn(warning)
     id_file = requested.host_config.container_id_file
     if id_file and os.path.exists(id_file):
         raise CannotRun(
@@ -47,6 +47,7 @@ def created(store: "Store", requested: "Requested") -> "Container":
             networks_wanted=requested.networks,
             platform=platforms.parse(requested.platform) if requested.platform else None,
             storage=requested.storage,
+            warn=_warn,
         )
     except ImageNotFound as e:
         raise CannotRun(
@@ -63,6 +64,10 @@ def created(store: "Store", requested: "Requested") -> "Container":
                 f"failed to create the container ID file: open {id_file}: {e.strerror}"
             ) from None
     return container
+
+
+def _warn(warning: str) -> None:
+    click.echo(f"WARNING: {warning}", err=True)
 
 
 def _as_run(error: FerryError) -> FerryError:
