@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from ferryman.cli.switches import without_values
+
 
 class LazyGroup(click.Group):
     """A group of the commands in modules of this package: name → module, which has `command`."""
@@ -36,5 +38,8 @@ class LazyGroup(click.Group):
         if args and args[0] not in self._modules and not args[0].startswith("-"):
             raise click.UsageError(f"unknown command: {ctx.command_path} {args[0]}", ctx)
         name, command, rest = super().resolve_command(ctx, args)
+        if command and command.allow_interspersed_args:
+            inner = click.Context(command, ctx, info_name=args[0])
+            rest = without_values(command, rest, inner)
         # What help and errors call the command is what the user typed.
         return args[0] if args else name, command, rest

@@ -1,26 +1,16 @@
-import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ferryman.cli.gotemplate import Map, Struct, Template, TemplateError, TemplateSyntaxError
-from ferryman.cli.main import main
 from ferryman.store.layout import open_store
+from tests.cli.conftest import Answer, Ask
 from tests.cli.gotemplate.cases import MALFORMED, PRINTED, REFUSED
 from tests.cli.gotemplate.image import IMAGE, NAME
 from tests.images import docker_archive, load_into
-
-
-class Answer(NamedTuple):
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str = ""
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +22,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def inspect(root: str, capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Answer]:
-    """``ferry inspect -f``, in this process."""
+def inspect(root: str, ask: Ask) -> Callable[..., Answer]:
+    """``ferry inspect -f``."""
 
     def command(template: str, *names: str) -> Answer:
-        code = main(["--root", root, "inspect", "-f", template, *(names or (NAME,))])
-        return Answer(code, *(os.fsdecode(each) for each in capfdbinary.readouterr()))
+        return ask("inspect", "-f", template, *(names or (NAME,)), root=root)
 
     return command
 
