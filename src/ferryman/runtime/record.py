@@ -57,6 +57,8 @@ class MountPoint(msgspec.Struct, frozen=True, rename="pascal"):
     propagation: str = ""
     anonymous: bool = msgspec.field(name="Anonymous", default=False)
     """True for a volume that was made for this container and goes with it (``rm -v``)."""
+    copy: bool = msgspec.field(name="Copy", default=False)
+    """Whether a volume that is empty begins with what the image has in this place."""
 
 
 class Layer(msgspec.Struct, frozen=True):
@@ -105,6 +107,9 @@ class Endpoint(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True)
     ip_address: str = msgspec.field(name="IPAddress", default="")
     ip_prefix_len: int = msgspec.field(name="IPPrefixLen", default=0)
     gateway: str = ""
+    ipv6_gateway: str = msgspec.field(name="IPv6Gateway", default="")
+    global_ipv6_address: str = msgspec.field(name="GlobalIPv6Address", default="")
+    global_ipv6_prefix_len: int = msgspec.field(name="GlobalIPv6PrefixLen", default=0)
     mac_address: str = ""
     aliases: list[str] | None = None
     interface: str = msgspec.field(name="Interface", default="")

@@ -10,6 +10,8 @@
     tmp/<lease>/    everything that a running operation has not finished
     layers/<id>/    one folder a layer (the hex of its diff ID) that has been made mountable
     containers/     one folder a container, see runtime.record
+    volumes/        one folder a volume, see runtime.volumes
+    networks/       one file a network, see runtime.networks
 """
 
 import os
@@ -54,6 +56,16 @@ class Store(NamedTuple):
     def layers(self) -> str:
         """The folder with one folder for each layer that containers stand on."""
         return f"{self.root}/layers"
+
+    @property
+    def volumes(self) -> str:
+        """The folder with one folder for each volume."""
+        return f"{self.root}/volumes"
+
+    @property
+    def networks(self) -> str:
+        """The folder with one file for each network."""
+        return f"{self.root}/networks"
 
     @property
     def leases(self) -> str:
@@ -141,4 +153,6 @@ def _make(store: Store) -> None:
         raise StoreError(f"cannot make a store in {store.root}: {e.strerror}") from None
 
 
-_PARTS = frozenset(("image", "meta", "tmp", "layers", "containers", "lost+found"))
+_PARTS = frozenset(
+    ("image", "meta", "tmp", "layers", "containers", "volumes", "networks", "lost+found")
+)

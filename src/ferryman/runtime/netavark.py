@@ -1,0 +1,174 @@
+"""netavark: what makes bridges, interfaces and firewall rules, called with its JSON.
+
+Its networks have the names of their bridges: the firewall's chains are named after them, and two
+stores may each have a network of one name.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from ferryman.errors import FerryError
+from ferryman.runtime import programs
+from ferryman.runtime.networks import Network
+from ferryman.runtime.record import Container, Endpoint
+from ferryman.runtime.settings import PortBinding
+
+_RUN = "/run/ferry"
+_TIMEOUT = 60.0
+_ANY_PORT = {"1/tcp": [PortBinding(host_port="1")]}
+
+
+class NetworkFailed(FerryError):
+    """A container could not be connected, or disconnected; what netavark has to say of it."""
+
+    exit_code = 125
+
+
+def setup(
+    container: Container,
+    network: Network,
+    endpoint: Endpoint,
+    ports: Mapping[str, Sequence[PortBinding]],
+    namespace: str,
+    *,
+    main: bool,
+) -> str:
+    """Connect a network namespace, by its path, to a network; return the interface's address.
+
+    `main` is for the network that the default route goes through.  Raises NetworkFailed,
+    MissingProgram.
+    """
+    request = _request(container, network, endpoint, ports, main=main)
+    answer = json.loads(_call("setup", namespace, request, network))
+    interfaces = answer[network.interface]["interfaces"]
+    return str(interfaces[endpoint.interface]["mac_address"])
+
+
+def teardown(
+    container: Container,
+    network: Network,
+    endpoint: Endpoint,
+    ports: Mapping[str, Sequence[PortBinding]],
+    namespace: str,
+) -> None:
+    """Take back what `setup` did.
+
+    The namespace must have the interface, or netavark does nothing.  With the last interface of a
+    bridge the bridge and the network's rules go too.  Raises NetworkFailed, MissingProgram.
+    """
+    # Without a port it would leave the network's chain for ports, which others may have needed.
+    request = _request(container, network, endpoint, ports or _ANY_PORT, main=True)
+    _call("teardown", namespace, request, network)
+
+
+def _request(
+    container: Container,
+    network: Network,
+    endpoint: Endpoint,
+    ports: Mapping[str, Sequence[PortBinding]],
+    *,
+    main: bool,
+) -> dict[str, Any]:
+    addresses = [endpoint.ip_address, endpoint.global_ipv6_address]
+    options = {"isolate": "true", "metric": "100" if main else "200"}
+    if network.mtu:
+        options["mtu"] = network.mtu
+    place: dict[str, Any] = {
+        "interface_name": endpoint.interface,
+        "static_ips": [address for address in addresses if address],
+        "aliases": endpoint.aliases or [],
+    }
+    if endpoint.mac_address:
+        place["static_mac"] = endpoint.mac_address
+    request: dict[str, Any] = {
+        "container_id": container.id,
+        "container_name": container.name,
+        "container_hostname": container.config.hostname,
+        "port_mappings": [
+            _mapping(key, binding) for key, bindings in ports.items() for binding in bindings
+        ]
+        or None,
+        "networks": {network.interface: place},
+        "network_info": {
+            network.interface: {
+                "name": network.interface,
+                "id": network.id,
+                "driver": "bridge",
+                "network_interface": network.interface,
+                "subnets": [
+                    {"subnet": subnet.subnet, "gateway": subnet.gateway}
+                    for subnet in network.subnets
+                ],
+                "ipv6_enabled": network.ipv6,
+                "internal": network.internal,
+                "dns_enabled": network.names,
+                "ipam_options": {"driver": "host-local"},
+                "options": options,
+            }
+        },
+    }
+    if servers := container.host_config.dns:
+        request["dns_servers"] = servers
+    return request
+
+
+def _mapping(key: str, binding: PortBinding) -> dict[str, Any]:
+    port, _, protocol = key.partition("/")
+    return {
+        "container_port": int(port),
+        "host_port": int(binding.host_port),
+        # For netavark no address is every address.
+        "host_ip": "" if binding.host_ip in ("0.0.0.0", "::") else binding.host_ip,
+        "protocol": protocol,
+        "range": 1,
+    }
+
+
+def _call(verb: str, namespace: str, request: Mapping[str, Any], network: Network) -> str:
+    netavark = programs.needed("netavark", "netavark", "to connect containers to networks")
+    command = [netavark, "--config", _RUN]
+    if network.names:
+        aardvark = programs.needed(
+            "aardvark-dns", "aardvark-dns", "for names in networks that users have made"
+        )
+        command += ["--aardvark-binary", aardvark]
+        _forget_dead_server()
+    os.makedirs(_RUN, mode=0o700, exist_ok=True)
+    done = subprocess.run(
+        [*command, verb, namespace],
+        input=json.dumps(request).encode(),
+        capture_output=True,
+        # It calls iptables or nft, which an ordinary user's path has not got.
+        env={**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"},
+        timeout=_TIMEOUT,
+        check=False,
+    )
+    if done.returncode:
+        raise NetworkFailed(_said(verb, done.stdout, done.stderr))
+    return done.stdout.decode()
+
+
+def _said(verb: str, out: bytes, err: bytes) -> str:
+    text = (out.strip() or err.strip()).decode(errors="replace")
+    with suppress(ValueError, KeyError, TypeError):
+        text = str(json.loads(text)["error"])
+    return f"netavark {verb}: {' '.join(text.split())}"
+
+
+def _forget_dead_server() -> None:
+    """Remove the number of a name server that has died, lest another process be signalled."""
+    path = f"{_RUN}/aardvark-dns/aardvark.pid"
+    with suppress(OSError, ValueError):
+        with open(path, encoding="ascii") as f:
+            pid = int(f.read())
+        try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+                if f.read().startswith("aardvark-dns"):
+                    return
+        except FileNotFoundError:
+            pass
+        os.unlink(path)

@@ -1,0 +1,247 @@
+"""A container's way into its networks, and out again.
+
+What a container has in a network is in its state before it is made, and is there until all of it
+has been taken back: so addresses in use are those in the states of containers, and whoever dies in
+between leaves a state that says what there is to be done.
+
+The kernel takes interfaces back with the container's network namespace.  What it leaves are
+firewall rules for published ports, names in the name server and, after the last container of a
+network, the bridge with the network's own rules: netavark removes these.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+import msgspec
+
+from ferryman.rootfs import syscalls
+from ferryman.runtime import addresses, netavark, networks, ports, programs, record, routes
+from ferryman.runtime.netavark import NetworkFailed
+from ferryman.runtime.networks import Network
+from ferryman.runtime.ports import Held
+from ferryman.runtime.record import Container, Endpoint, State
+from ferryman.runtime.settings import NetworkRequest, PortBinding
+from ferryman.store.layout import Store
+from ferryman.store.lock import locked
+
+Ports = dict[str, list[PortBinding]]
+
+_LOCK = "/run/ferry/network.lock"
+_PATIENCE = 5.0  # seconds
+
+
+@contextmanager
+def changing() -> Iterator[None]:
+    """Hold the networks of this machine: stores share its bridges' names and firewall."""
+    os.makedirs(os.path.dirname(_LOCK), mode=0o700, exist_ok=True)
+    with locked(_LOCK):
+        yield
+
+
+def hold(store: Store, container: Container) -> Held:
+    """Take the ports of a container that is about to start; raises PortTaken, InvalidSettings.
+
+    The sockets are for its monitor.
+    """
+    if not container.networks:
+        return Held({}, [])
+    ipv6 = any(networks.find(store, name).ipv6 for name in container.networks)
+    return ports.hold(container, ipv6=ipv6)
+
+
+def connect(
+    store: Store, container: Container, init_pid: int, held: Held | None = None
+) -> tuple[dict[str, Endpoint], Ports]:
+    """Connect a container that has been created, and does not run yet, to all its networks.
+
+    Returns its places in them and its published ports, which its state has by then too.  The caller
+    holds the container's lock.  Raises NetworkNotFound, InvalidSettings, PortTaken, NetworkFailed,
+    MissingProgram; what was done by then is for `disconnect`.
+    """
+    if not container.networks:
+        return {}, {}
+    namespace = f"/proc/{init_pid}/ns/net"
+    mine = held or hold(store, container)
+    try:
+        with changing():
+            found = [_ready(store, networks.find(store, name)) for name in container.networks]
+            places = {
+                network.name: _place(store, container, network, request, f"eth{number}")
+                for number, (network, request) in enumerate(
+                    zip(found, container.networks.values(), strict=True)
+                )
+            }
+            _keep(store, container, places, mine.ports)
+            main = _main(found)
+            for network in found:
+                place = places[network.name]
+                published = mine.ports if network is main else {}
+                mac = netavark.setup(
+                    container, network, place, published, namespace, main=network is main
+                )
+                places[network.name] = msgspec.structs.replace(place, mac_address=mac)
+            _keep(store, container, places, mine.ports)
+    finally:
+        if held is None:
+            mine.close()
+    return places, mine.ports
+
+
+def disconnect(store: Store, container: Container, state: State) -> None:
+    """Take back what a container that has ended had in its networks.
+
+    Its network namespace need not be there any more.  The caller holds the container's lock, and
+    writes the state without endpoints and ports next.  Doing it twice is harmless.
+    """
+    if not state.endpoints or _before(state):
+        return
+    with changing():
+        for network, place, published in _parts(store, state):
+            _leave(store, container, network, place, published)
+
+
+def _keep(
+    store: Store, container: Container, places: Mapping[str, Endpoint], published: Ports
+) -> None:
+    state = record.read_state(store, container.id)
+    state = msgspec.structs.replace(state, endpoints=dict(places), ports=published)
+    record.write_state(store, container.id, state)
+
+
+def _main(found: Sequence[Network]) -> Network | None:
+    """Return the network by which the world is reached: the first that leads there."""
+    return next((network for network in found if not network.internal), None)
+
+
+def _ready(store: Store, network: Network) -> Network:
+    """Return a network with subnets that nobody else on this machine has."""
+    if network.driver != "bridge":
+        return network
+    if os.path.exists(f"/sys/class/net/{network.interface}"):
+        return network
+    if not network.subnets or (not network.asked and _collides(network)):
+        network = networks.complete(store, msgspec.structs.replace(network, subnets=[]))
+        networks.write(store, network)
+    return network
+
+
+def _collides(network: Network) -> bool:
+    used = routes.used()
+    return any(
+        ours.version == theirs.version and ours.overlaps(theirs)
+        for ours in map(networks.range_of, network.subnets)
+        for theirs in used
+    )
+
+
+def _place(
+    store: Store, container: Container, network: Network, request: NetworkRequest, interface: str
+) -> Endpoint:
+    networks.check_request(network, request)
+    others = addresses.endpoints(store, network)
+    others.pop(container.id, None)
+    place = Endpoint(
+        network_id=network.id,
+        mac_address=request.mac_address,
+        aliases=[*(request.aliases or []), container.short] if network.names else None,
+        interface=interface,
+    )
+    chosen = addresses.chosen(network, list(others.values()), request.ip_address)
+    for subnet, address in zip(network.subnets, chosen, strict=True):
+        length = networks.range_of(subnet).prefixlen
+        if ":" in address:
+            place = msgspec.structs.replace(
+                place,
+                global_ipv6_address=address,
+                global_ipv6_prefix_len=length,
+                ipv6_gateway=subnet.gateway,
+            )
+        else:
+            place = msgspec.structs.replace(
+                place, ip_address=address, ip_prefix_len=length, gateway=subnet.gateway
+            )
+    return place
+
+
+def _before(state: State) -> bool:
+    """Tell whether a state is from before this start of the machine: nothing of it is left."""
+    process = state.init or state.starter or state.monitor
+    return process is not None and process.boot != record.boot()
+
+
+def _parts(store: Store, state: State) -> Iterator[tuple[Network, Endpoint, Ports]]:
+    found: list[tuple[Network, Endpoint]] = []
+    for name, place in state.endpoints.items():
+        try:
+            found.append((networks.find(store, name), place))
+        except networks.NetworkNotFound:
+            continue
+    main = _main([network for network, _ in found])
+    for network, place in found:
+        yield network, place, state.ports if network is main else {}
+
+
+def _leave(
+    store: Store, container: Container, network: Network, place: Endpoint, published: Ports
+) -> None:
+    others = addresses.endpoints(store, network)
+    others.pop(container.id, None)
+    if others and not published and not network.names:
+        return  # all that it had went with its namespace
+    with _stand_in(place.interface) as namespace:
+        if not others:
+            _alone(network)
+        with suppress(NetworkFailed):  # it goes on after most faults, and there is nobody to tell
+            netavark.teardown(container, network, place, published, namespace)
+
+
+@contextmanager
+def _stand_in(interface: str) -> Iterator[str]:
+    """Give the path of a network namespace with an interface of this name.
+
+    netavark wants to delete the container's, and to do the rest only then.
+    """
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+        try:
+            other = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            _ip("link", "add", interface, "type", "veth", "peer", "name", "other")
+        finally:
+            syscalls.setns(own, syscalls.CLONE_NEWNET)
+    finally:
+        os.close(own)
+    try:
+        yield f"/proc/{os.getpid()}/fd/{other}"
+    finally:
+        os.close(other)
+
+
+def _alone(network: Network) -> None:
+    """Make the bridge of a network that its last container leaves one that netavark removes.
+
+    The kernel takes its time to remove the interfaces of a namespace that has gone; a bridge that
+    has one, or is not there, would make netavark leave the network's rules.
+    """
+    bridge = f"/sys/class/net/{network.interface}"
+    if not os.path.isdir(bridge):
+        _ip("link", "add", network.interface, "type", "bridge")
+    deadline = time.monotonic() + _PATIENCE
+    while (left := os.listdir(f"{bridge}/brif")) and time.monotonic() < deadline:
+        for interface in left:
+            _ip("link", "delete", interface)
+        time.sleep(0.005)
+
+
+def _ip(*words: str) -> None:
+    ip = programs.needed("ip", "iproute2", "to connect containers to networks")
+    subprocess.run(
+        [ip, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
