@@ -3,6 +3,7 @@
 import click
 
 from ferryman.cli.stores import chosen_store
+from ferryman.cli.table import shortened
 from ferryman.cli.units import human_size
 
 _WIDTH = 60
@@ -27,7 +28,7 @@ def command(no_trunc: bool, names: tuple[str, ...]) -> None:
             if layer.size != layer.uncompressed:
                 size += f" ({human_size(layer.size)} compressed)"
             step = " ".join(layer.created_by.split())
-            if not no_trunc and len(step) > _WIDTH:
-                step = step[: _WIDTH - 1] + "…"
+            if not no_trunc:
+                step = shortened(step, _WIDTH)
             shared = f"  [also in {', '.join(layer.shared_by)}]" if layer.shared_by else ""
             click.echo("  ".join(part for part in (edge, digest, size, step) if part) + shared)

@@ -42,6 +42,8 @@ def df(verbose: bool, form: str | None) -> None:
     """Show how much disk the store takes."""
     from ferryman.operations.system import usage
 
+    if not form or form == "table":
+        form = _VERBOSE if verbose else _TABLE
     used = usage(chosen_store())
     if verbose:
         rows = [
@@ -56,14 +58,14 @@ def df(verbose: bool, form: str | None) -> None:
             for row in used.images
             for name in (row.names or (None,))
         ]
-        lines = rendered(form or _VERBOSE, rows, _VERBOSE_HEADERS)
+        lines = rendered(form, rows, _VERBOSE_HEADERS)
     else:
         share = f" ({used.reclaimable * 100 // used.total}%)" if used.total else ""
         rows = [
             {
                 "Type": "Images",
                 "TotalCount": str(len(used.images)),
-                "Active": "0",
+                "Active": str(used.active),
                 "Size": human_size(used.total, 4),
                 "Reclaimable": human_size(used.reclaimable, 4) + share,
             },
@@ -75,7 +77,7 @@ def df(verbose: bool, form: str | None) -> None:
                 "Reclaimable": human_size(used.garbage, 4),
             },
         ]
-        lines = rendered(form if form and form != "table" else _TABLE, rows, _HEADERS)
+        lines = rendered(form, rows, _HEADERS)
     for line in lines:
         click.echo(line)
 

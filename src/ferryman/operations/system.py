@@ -25,6 +25,8 @@ class Usage(NamedTuple):
     """What the store takes, in bytes on disk."""
 
     images: tuple[ImageUsage, ...]
+    active: int
+    """How many of the images containers stand on."""
     total: int
     """All blobs that images need, each counted once."""
     reclaimable: int
@@ -61,8 +63,10 @@ def usage(store: Store) -> Usage:
         }
         total = {digest: size for need in needs for digest, size in need.items()}
         garbage = collect.garbage(store)
+        used = {target.id for target in collect.pinned(store)}
     return Usage(
         rows,
+        sum(image.digest in used for image in found),
         sum(total.values()),
         sum(size for digest, size in total.items() if digest not in kept),
         sum(garbage.values()),
