@@ -79,6 +79,13 @@ def dockerd(private: Path, peer_home: Path) -> Iterator[Command]:
 
 
 @pytest.fixture(scope="session")
+def new_client(dockerd: Command) -> bool:
+    """Tell whether docker's client is of version 28 or later, whose words ferry follows."""
+    version = dockerd.text("version", "--format", "{{.Client.Version}}")
+    return int(version.partition(".")[0]) >= 28
+
+
+@pytest.fixture(scope="session")
 def podman(private: Path, peer_env: dict[str, str]) -> Iterator[Command]:
     need("podman", "runc")
     folder = private / "podman"
