@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import zstandard
 
 from ferryman.archive.source import TarSource
+from ferryman.image.reference import parse
 from tests import images
 from tests.images import Made, compressed, named, put_image, sha256
 
@@ -79,7 +80,8 @@ def docker_25(*archived: Made, compression: str = "none") -> Members:
     for image in archived:
         target = put_image(parts, image, compression)
         for name in image.names:
-            annotations = {IMAGE_NAME: f"docker.io/library/{name}", REF_NAME: name.split(":")[1]}
+            whole = parse(name)
+            annotations = {IMAGE_NAME: whole.canonical, REF_NAME: whole.tag}
             targets.append(target | {"annotations": annotations})
         targets += [] if image.names else [target]
         layers = [f"blobs/sha256/{hex_of(compressed(x, compression))}" for x in image.layers]

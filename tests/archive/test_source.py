@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from tests.archives import Link, packed, unpacked
+from tests.archives import WHOLE, Link, packed, unpacked
 from tests.images import member, tar_of
 
 from ferryman.archive import source as sources
@@ -257,6 +257,18 @@ def test_a_pipes_blob_that_is_here_is_passed_over(lease: Lease) -> None:
     assert source.document(name) == LARGE
     # Its diff ID may still be asked for: the store knows only the blobs of its own images.
     assert source.layer(name, lease, "sha256", nothing).diff_id == here
+
+
+@pytest.mark.parametrize("form", ["bzip2", "xz"])
+def test_a_blob_need_not_be_a_layer(form: str, opened: Opened, lease: Lease) -> None:
+    """Nor is it unpacked then; as a layer it is, for want of a media type."""
+    content = WHOLE[form](LARGE)
+    name = f"blobs/sha256/{digest.of(content).encoded}"
+    source = opened({name: content})
+    taken = source.blob(name, lease, "sha256", nothing)
+    assert (taken.digest, taken.size) == (digest.of(content), len(content))
+    taken = source.layer(name, lease, "sha256", nothing)
+    assert (taken.digest, taken.size) == (digest.of(LARGE), len(LARGE))
 
 
 def test_a_pipe_is_listed_without_a_store() -> None:

@@ -81,11 +81,12 @@ def take_layer(
     *,
     algorithm: str = "sha256",
     advance: Advance = nothing,
+    unpack: bool = True,
 ) -> Taken:
     """Write a layer to the lease, as it is, and find out its diff ID on the way.
 
-    A layer that is compressed in a way for which there is no media type is written uncompressed.
-    Raises InvalidArchive, StoreError.
+    A layer that is compressed in a way for which there is no media type is written uncompressed;
+    or, without `unpack`, as it is and without a diff ID.  Raises InvalidArchive, StoreError.
     """
     head = stream.read(min(size, compression.HEAD))
     form = compression.recognise(head)
@@ -99,6 +100,8 @@ def take_layer(
         return taken._replace(diff_id=diff_id, uncompressed_size=taken.size)
     room = free_space(lease.store)
     if form not in ("gzip", "zstd"):
+        if not unpack:
+            return take(whole, size, lease, what, algorithm=algorithm, advance=advance)
         check_room(lease.store, size, what)
         plain = compression.decompressed(Counted(Limited(whole, size), advance), form, what)
         taken = take(Bounded(plain, room, what), None, lease, what)

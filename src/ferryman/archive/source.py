@@ -245,9 +245,16 @@ class SpooledSource:
             lease.protect([digest])
             if blobs.size(lease.store, digest) == size:
                 return _Absent(size, digest)
-        algorithm = digest.algorithm if digest else "sha256"
-        what = f"{self.what}: {name}"
-        return intake.take_layer(stream, size, lease, what, algorithm=algorithm, advance=advance)
+        # What is named by its digest may be wanted as it is: it need not be a layer.
+        return intake.take_layer(
+            stream,
+            size,
+            lease,
+            f"{self.what}: {name}",
+            algorithm=digest.algorithm if digest else "sha256",
+            advance=advance,
+            unpack=digest is None,
+        )
 
     def find(self, name: str) -> str | None:
         """Return the name under which a part really lies (see `Source`)."""
@@ -276,30 +283,41 @@ class SpooledSource:
             return f.read(MAX_JSON)
 
     def blob(self, found: str, lease: Lease, algorithm: str, advance: Advance) -> Taken:
-        """Give a part that was taken when it went by."""
+        """Give a part that was taken when it went by (see `Source`)."""
         part = self._parts[found]
         if isinstance(part, bytes):
             what = f"{self.what}: {found}"
-            return intake.take(BytesStream(part), len(part), lease, what, algorithm=algorithm)
+            return intake.take(
+                BytesStream(part), len(part), lease, what, algorithm=algorithm, advance=advance
+            )
         if isinstance(part, _Absent):
             raise self._gone_by(found)
+        advance(part.size)
         return part
 
     def layer(self, found: str, lease: Lease, algorithm: str, advance: Advance) -> Taken:
-        """Give a layer that was taken when it went by."""
+        """Give a layer that was taken when it went by (see `Source`)."""
         part = self._parts[found]
+        what = f"{self.what}: {found}"
+        if isinstance(part, Taken) and part.diff_id:
+            advance(part.size)
+            return part
         if isinstance(part, bytes):
-            what = f"{self.what}: {found}"
-            return intake.take_layer(BytesStream(part), len(part), lease, what, algorithm=algorithm)
-        if isinstance(part, _Absent):
-            if part.digest is None:
-                raise self._gone_by(found)
-            # The store has the blob, but does not know yet what it unpacks to.
+            return intake.take_layer(
+                BytesStream(part), len(part), lease, what, algorithm=algorithm, advance=advance
+            )
+        # It is on the disk, but what it unpacks to is not known yet.
+        if isinstance(part, Taken):
+            fd = os.open(part.path, os.O_RDONLY | os.O_CLOEXEC)
+        elif part.digest:
             fd = blobs.open_blob(lease.store, part.digest)
-            with _OpenFile(fd) as blob:
-                stream = FileStream(fd, 0, blob.size, self.what)
-                return intake.take_layer(stream, blob.size, lease, self.what, algorithm=algorithm)
-        return part
+        else:
+            raise self._gone_by(found)
+        with _OpenFile(fd) as file:
+            stream = FileStream(fd, 0, file.size, what)
+            return intake.take_layer(
+                stream, file.size, lease, what, algorithm=algorithm, advance=advance
+            )
 
     def _gone_by(self, found: str) -> InvalidArchive:
         return InvalidArchive(f"{self.what}: {found!a} is not what its name says")

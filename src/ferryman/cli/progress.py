@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Task
 
 _BAR = 50
+_NARROW = 110
 
 
 @contextmanager
@@ -29,10 +30,13 @@ def shown(*, quiet: bool = False, on: TextIO | None = None) -> Iterator[Progress
 
     class Column(ProgressColumn):
         def render(self, task: "Task") -> Text:
-            return Text(_line(task.description, int(task.completed), int(task.total or 0)))
+            done, total = int(task.completed), int(task.total or 0)
+            line = _line(task.description, done, total, console.width)
+            return Text(line, no_wrap=True, overflow="crop")
 
     tasks: dict[str, TaskID] = {}
-    with Bars(Column(), console=Console(file=stream), refresh_per_second=10) as bars:
+    console = Console(file=stream)
+    with Bars(Column(), console=console, refresh_per_second=10) as bars:
 
         def draw(subject: str, action: str, done: int, total: int) -> None:
             label = f"{subject}: {action}"
@@ -44,10 +48,16 @@ def shown(*, quiet: bool = False, on: TextIO | None = None) -> Iterator[Progress
         yield draw
 
 
-def _line(label: str, done: int, total: int) -> str:
-    """Write one line as docker's: ``178f558940e6: Loading layer [==>  ]  1.2MB/2.5MB``."""
+def _line(label: str, done: int, total: int, width: int) -> str:
+    """Write one line as docker's: ``178f558940e6: Loading layer [==>  ]   1.2MB/2.5MB``.
+
+    `width` is the terminal's in columns; a narrow one gets the numbers alone.
+    """
+    numbers = f"{human_size(done, 4):>8}"
     if not total:
-        return f"{label}  {human_size(done, 4)}"
+        return f"{label} {numbers}"
+    numbers += f"/{human_size(total, 4)}"
+    if width <= _NARROW:
+        return f"{label} {numbers}"
     filled = min(_BAR, done * _BAR // total)
-    bar = "=" * filled + (">" if filled < _BAR else "")
-    return f"{label} [{bar:<{_BAR}}]  {human_size(done, 4)}/{human_size(total, 4)}"
+    return f"{label} [{'=' * filled}>{' ' * (_BAR - filled)}] {numbers}"

@@ -85,7 +85,7 @@ def load(
     another image here keeps doing so.  Raises InvalidArchive, StoreError, ImageNotFound,
     UsageError; then the store is as it was.
     """
-    names = tuple(reference.parse(tag).tagged() for tag in tags)
+    names = tuple(_new_name(tag) for tag in tags)
     with working(store) as lease:
         source = _open(fd, what, lease, progress)
         candidates = _chosen(read.candidates(source, platform), only, what)
@@ -98,6 +98,13 @@ def load(
             candidates = [candidates[0].named(names)]
         taken = _take_layers(store, source, candidates, lease, progress)
         return _commit(store, candidates, taken, lease, clobber)
+
+
+def _new_name(text: str) -> Reference:
+    name = reference.parse(text).tagged()
+    if name.digest:
+        raise UsageError("refusing to create a tag with a digest reference")
+    return name
 
 
 def offered(

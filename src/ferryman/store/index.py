@@ -83,6 +83,8 @@ def named(before: Sequence[Entry], name: Reference, target: Descriptor) -> list[
         raise InvalidReference(
             f"{name.familiar}: refusing to create an ambiguous tag using digest algorithm as name"
         )
+    if any(e.name == name and e.digest == target.digest for e in before):
+        return list(before)
     after = [e for e in before if e.name != name and (e.name or e.digest != target.digest)]
     after.append(Entry(target, name))
     kept = {e.digest for e in after}
