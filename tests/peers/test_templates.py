@@ -1,11 +1,14 @@
 """Templates give with ferry what they give with docker: text, words of errors, exit codes."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
 
 import pytest
 
+from ferryman.cli.container_fields import CONTAINER
+from ferryman.cli.gotemplate import Template, TemplateError
 from tests.cli.gotemplate.cases import MALFORMED, NEWER, PRINTED, REFUSED
 from tests.cli.gotemplate.image import ARCHIVE, IMAGE, NAME
 from tests.command import Command
@@ -63,3 +66,63 @@ def test_several(
     if template != "json" or new_client:
         assert mine == theirs
     assert mine[0] == theirs[0]
+
+
+OF_CONTAINERS = [
+    "{{.Id}} {{.ID}} {{.Name}} {{.Args}} {{.ExecIDs}}",
+    "{{.State}}",
+    "{{.State.Status}} {{.State.Running}} {{.State.Pid}} {{.State.StartedAt}}",
+    "{{.State.Health}} {{if .State.Health}}x{{else}}none{{end}}",
+    "{{.State.Health.Status}}",
+    "{{json .State}}",
+    "{{.HostConfig.PortBindings}} {{json .HostConfig.PortBindings}}",
+    "{{.HostConfig.RestartPolicy}} {{.HostConfig.RestartPolicy.Name}}",
+    "{{.HostConfig.Binds}} {{.HostConfig.CapAdd}} {{.HostConfig.CapDrop}} {{.HostConfig.DNS}}",
+    "{{.HostConfig.Dns}} {{.HostConfig.CapDrop}}",
+    "{{.HostConfig.NetworkMode}} {{.HostConfig.Memory}} {{.HostConfig.Privileged}}",
+    "{{.HostConfig.PidsLimit}} {{.HostConfig.MemorySwappiness}} {{.HostConfig.Init}}",
+    "{{.HostConfig.Tmpfs}} {{.HostConfig.Sysctls}} {{.HostConfig.ConsoleSize}}",
+    "{{range .HostConfig.Ulimits}}{{.Name}}={{.Soft}}:{{.Hard}}{{end}}",
+    "{{.HostConfig.LogConfig}} {{.HostConfig.Devices}} {{.HostConfig.MaskedPaths}}",
+    "{{range .Mounts}}{{.Type}}:{{.Destination}}:{{.RW}} {{end}}",
+    "{{.Mounts}} {{json .Mounts}}",
+    "{{.NetworkSettings.Ports}} {{json .NetworkSettings.Ports}} {{.NetworkSettings.IPAddress}}",
+    "{{range $name, $net := .NetworkSettings.Networks}}{{$name}}={{$net.IPAddress}}|{{end}}",
+    "{{range .NetworkSettings.Networks}}{{.IPAddress}}|{{.Aliases}}|{{.IPAMConfig}}{{end}}",
+    "{{.NetworkSettings.Networks.none.Gateway}}|",
+    "{{.NetworkSettings.Networks.bridge.IPAddress}}",
+    '{{(index (index .HostConfig.PortBindings "80/tcp") 0).HostPort}}',
+    '{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}',
+    "{{range $p, $at := .HostConfig.PortBindings}}{{$p}}={{(index $at 0).HostPort}}{{end}}",
+    "{{.Config.Env}} {{.Config.Cmd}} {{.Config.Entrypoint}} {{.Config.Labels}}",
+    "{{.Config.Hostname}} {{.Config.Image}} {{.Config.Tty}} {{.Config.StopTimeout}}",
+    "{{json .Config.Healthcheck}} {{.Config.Healthcheck.Interval}}",
+    "{{.SizeRw}} {{.SizeRootFs}} {{.LogPath}}|{{.RestartCount}}",
+    "{{.Nope}}",
+    "{{.HostConfig.Nope.x}}",
+]
+
+
+def test_containers(there: Command) -> None:
+    """What docker's JSON of a container becomes: ferry's own is in the same shape."""
+    flags = "--network none -p 8080:80 -v /tmp:/mnt:ro -e A=1 --restart on-failure:3 --cap-add ALL"
+    flags += " --memory 64m --dns 1.1.1.1 --ulimit nofile=1:2 --tmpfs /run --health-interval 5s"
+    container = there.text("create", *flags.split(), "--health-cmd", "true", NAME, "sh")
+    (document,) = json.loads(there.text("inspect", container))
+    for template in OF_CONTAINERS:
+        mine = applied(template, document)
+        assert (template, mine) == (template, answer(there, "inspect", "-f", template, container))
+    there.run("rm", "--force", "--volumes", container)
+
+
+def applied(template: str, document: object) -> tuple[int, str, str]:
+    """Do as ``ferry inspect -f`` does."""
+    read = Template(template)
+    try:
+        return 0, read.render(CONTAINER(document)) + "\n", ""
+    except TemplateError:
+        pass
+    try:
+        return 0, read.render(document) + "\n", ""
+    except TemplateError as e:
+        return 1, "\n", f"{e}\n"

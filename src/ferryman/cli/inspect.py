@@ -103,14 +103,15 @@ def _template(form: str) -> "Template":
         raise
 
 
-def _applied(template: "Template", document: dict[str, Any]) -> str:
-    """Apply a template to what docker knows of an image or, if that fails, to the JSON itself."""
+def _applied(template: "Template", document: Description) -> str:
+    """Apply a template to what docker knows of an object or, if that fails, to the JSON itself."""
     from ferryman.cli.gotemplate import TemplateError
-    from ferryman.cli.image_fields import IMAGE
 
     if "HostConfig" in document:
-        return template.render(document)
+        from ferryman.cli.container_fields import CONTAINER as fields
+    else:
+        from ferryman.cli.image_fields import IMAGE as fields
     try:
-        return template.render(IMAGE(document))
+        return template.render(fields(document))
     except TemplateError:
         return template.render(document)
