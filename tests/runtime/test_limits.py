@@ -6,7 +6,18 @@ from ferryman.runtime.limits import Controllers, checked, found, numbers, resour
 from ferryman.runtime.settings import HostConfig, InvalidSettings
 
 MIB = 1 << 20
-ALL = Controllers(*[True] * 9, cpus="0-3", memories="0")
+ALL = Controllers(
+    memory=True,
+    swap=True,
+    reservation=True,
+    swappiness=True,
+    oom_kill_disable=True,
+    cpu_shares=True,
+    cpu_quota=True,
+    cpuset=True,
+    pids=True,
+    cpus="0-3",
+)
 NONE = Controllers(cpus="0-3")
 
 

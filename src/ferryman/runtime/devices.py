@@ -56,7 +56,7 @@ def _found(device: Device) -> list[dict[str, Any]]:
         if stat.S_ISDIR(status.st_mode):
             found = _below(real, device.path_in_container)
     except OSError as e:
-        raise _refusal(device, e.strerror or str(e)) from None
+        raise _refusal(device, (e.strerror or str(e)).lower()) from None
     if not found:
         raise _refusal(device, "not a device node")
     return found
