@@ -143,3 +143,13 @@ def test_not_for_this_platform(ask: Ask, some_images: Path) -> None:
     asked = ask("image", "inspect", "--platform", "linux/s390x", "some/b:1", root=some_images)
     assert asked[:2] == (1, "[]\n")
     assert asked.err.startswith("Error: no image for platform linux/s390x in ")
+
+
+def test_a_config_that_is_nested_deeply(ask: Ask, store: Path) -> None:
+    nested = json.loads("[" * 900 + "]" * 900)
+    odd = made(names=("odd:1",), config={"Own": nested})
+    load_into(open_store(str(store)), docker_archive(odd))
+    assert described(ask, store, "odd:1")["Config"]["Own"] == nested
+    code, out, err = ask("inspect", "-f", "{{.Config.Own}}", "odd:1", root=store)
+    assert (code, out) == (1, "\n")
+    assert err.endswith(": the value is nested too deeply\n")

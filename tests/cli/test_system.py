@@ -43,3 +43,9 @@ def test_df_verbose(ask: Ask, some_images: Path) -> None:
 def test_df_of_nothing(ask: Ask) -> None:
     asked = ask("system", "df", "--format", "{{.Type}} {{.Size}} {{.Reclaimable}}")
     assert asked == Answer(0, "Images 0B 0B\nUnreferenced 0B 0B\n")
+
+
+def test_a_field_that_there_is_not(ask: Ask) -> None:
+    code, out, err = ask("system", "df", "--format", "{{.Nope}}")
+    assert (code, out) == (1, "")
+    assert err.endswith("can't evaluate field Nope in type *formatter.diskUsageImagesContext\n")

@@ -72,7 +72,7 @@ def command(
     sized = size or ".Size" in form
     now = time.time()
     fields = [_fields(store, row, no_trunc=no_trunc, sized=sized, now=now) for row in rows]
-    for line in rendered(form, fields, _HEADERS):
+    for line in rendered(form, fields, _HEADERS, "*formatter.ContainerContext"):
         click.echo(line)
 
 

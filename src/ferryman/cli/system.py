@@ -14,6 +14,7 @@ def command() -> None:
     """Manage the store."""
 
 
+_TYPE = "*formatter.diskUsageImagesContext"
 _HEADERS = {
     "Type": "TYPE",
     "TotalCount": "TOTAL",
@@ -58,7 +59,7 @@ def df(verbose: bool, form: str | None) -> None:
             for row in used.images
             for name in (row.names or (None,))
         ]
-        lines = rendered(form, rows, _VERBOSE_HEADERS)
+        lines = rendered(form, rows, _VERBOSE_HEADERS, _TYPE)
     else:
         share = f" ({used.reclaimable * 100 // used.total}%)" if used.total else ""
         rows = [
@@ -77,7 +78,7 @@ def df(verbose: bool, form: str | None) -> None:
                 "Reclaimable": human_size(used.garbage, 4),
             },
         ]
-        lines = rendered(form, rows, _HEADERS)
+        lines = rendered(form, rows, _HEADERS, _TYPE)
     for line in lines:
         click.echo(line)
 

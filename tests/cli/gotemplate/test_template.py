@@ -153,6 +153,16 @@ def test_what_a_template_does_is_bounded(template: str, message: str) -> None:
         Template(template).render(ROW)
 
 
+@pytest.mark.parametrize("template", ["{{.}}", "{{json .}}", '{{printf "%s" .a}}', "{{len .a}}"])
+def test_values_may_be_nested_deeply(template: str) -> None:
+    """As deep as JSON may be when it is read; what is too much for the stack is an error."""
+    value: object = []
+    for _ in range(950):
+        value = [value]
+    with suppress(TemplateError):
+        assert Template(template).render({"a": value}).strip()
+
+
 PIECES = [
     *(
         "{{",

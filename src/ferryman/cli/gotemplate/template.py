@@ -47,7 +47,10 @@ class Template:
         the words above a table's columns stay as they are, whatever is done to what is below.
         """
         run = _Run(self, value, FUNCTIONS | OF_HEADERS if header else FUNCTIONS)
-        run.walk(self.items, value)
+        try:
+            run.walk(self.items, value)
+        except RecursionError:
+            run.fail("the value is nested too deeply")
         return "".join(run.output)
 
 
@@ -95,7 +98,7 @@ class _Run:
                     return item.word
                 case Branch():
                     known, element = len(self.variables), self.element
-                    jump = (self.range if item.word == "range" else self.choose)(item, dot)
+                    jump = (self.repeat if item.word == "range" else self.choose)(item, dot)
                     del self.variables[known:]
                     self.element = element
                     if jump:
@@ -115,7 +118,7 @@ class _Run:
             dot = value
         return self.walk(branch.body, dot)
 
-    def range(self, branch: Branch, dot: Any) -> str:
+    def repeat(self, branch: Branch, dot: Any) -> str:
         value = self.pipe(branch.pipe, dot)
         pairs = self.pairs(value, len(branch.pipe.variables))
         if not pairs:
