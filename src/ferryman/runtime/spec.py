@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ferryman.rootfs import namespace
 from ferryman.runtime import (
     capabilities,
     cgroups,
@@ -23,9 +24,9 @@ from ferryman.runtime import (
     users,
 )
 from ferryman.runtime.limits import Controllers
-from ferryman.runtime.record import Container, ContainerNotFound, MountPoint
+from ferryman.runtime.record import Container, MountPoint
 from ferryman.runtime.security import Security
-from ferryman.runtime.settings import BindOptions, HostConfig, Mount
+from ferryman.runtime.settings import BindOptions, HostConfig, InvalidSettings, Mount
 from ferryman.runtime.users import User
 from ferryman.store.layout import Store
 
@@ -34,6 +35,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _INIT = "/sbin/docker-init"
 
 _CONTAINER = "container:"
+_NAMESPACES = {"network": "net", "ipc": "ipc", "pid": "pid"}
 _FILES = ("hosts", "hostname", "resolv.conf")
 
 _MASKED = (
@@ -92,9 +94,10 @@ def spec(
     ContainerNotFound, MissingProgram.
     """
     host = container.host_config
+    donors = _donors(store, host)
     files = {f"/etc/{name}": f"{bundle}/{name}" for name in _FILES}
-    if host.ipc_mode == "host":
-        files["/dev/shm"] = "/dev/shm"
+    if shm := _shared_memory(host, donors, bundle):
+        files["/dev/shm"] = shm
     powers = capabilities.held()
     place = Place(
         rootfs=rootfs,
@@ -103,7 +106,7 @@ def spec(
         controllers=limits.found(),
         capabilities=powers,
         files={at: source for at, source in files.items() if os.path.exists(source)},
-        joined=_joined(store, host),
+        joined={kind: f"/proc/{pid}/ns/{_NAMESPACES[kind]}" for kind, pid in donors.items()},
         init=programs.needed("catatonit", "catatonit", "for --init") if host.init else "",
         size=size,
         least_oom_score=-1000 if "CAP_SYS_RESOURCE" in powers else _own_oom_score(),
@@ -112,23 +115,45 @@ def spec(
     return document(container, users.find(rootfs, container.config.user, host.group_add), place)
 
 
-def _joined(store: Store, host: HostConfig) -> dict[str, str]:
-    """Return the namespaces of other containers that this one is to be in."""
+def _donors(store: Store, host: HostConfig) -> dict[str, int]:
+    """Return the first processes of the containers whose namespaces this one is to be in."""
     found = {}
-    for kind, entry, mode in (
-        ("network", "net", host.network_mode),
-        ("ipc", "ipc", host.ipc_mode),
-        ("pid", "pid", host.pid_mode),
+    for kind, mode in (
+        ("network", host.network_mode),
+        ("ipc", host.ipc_mode),
+        ("pid", host.pid_mode),
     ):
-        if mode.startswith(_CONTAINER):
-            donor = record.find(store, mode.removeprefix(_CONTAINER))
-            state = record.read_state(store, donor.id)
-            if not state.up or state.init is None:
-                raise ContainerNotFound(
-                    f"cannot join {kind} of a non running container: {donor.id}"
-                )
-            found[kind] = f"/proc/{state.init.pid}/ns/{entry}"
+        if not mode.startswith(_CONTAINER):
+            continue
+        donor = record.find(store, mode.removeprefix(_CONTAINER))
+        state = record.read_state(store, donor.id)
+        if not state.up or state.init is None:
+            raise InvalidSettings(f"cannot join {kind} of a non running container: {donor.id}")
+        if kind == "ipc" and donor.host_config.ipc_mode in ("private", "none"):
+            raise InvalidSettings(
+                f"failed to join IPC namespace: container {donor.id}: non-shareable IPC (hint: "
+                "use IpcMode:shareable for the donor container)"
+            )
+        found[kind] = state.init.pid
     return found
+
+
+def _shared_memory(host: HostConfig, donors: Mapping[str, int], bundle: str) -> str:
+    """Return the folder with the shared memory of the host or another container, if it is theirs.
+
+    The latter's is in that container's mount namespace; it is brought to the bundle.
+    """
+    if host.ipc_mode == "host":
+        return "/dev/shm"
+    if "ipc" not in donors:
+        return ""
+    at = f"{bundle}/shm"
+    try:
+        os.mkdir(at)
+        namespace.borrow(donors["ipc"], "/dev/shm", at)
+    except OSError as e:
+        raise InvalidSettings(f"failed to join IPC namespace: {e.strerror}") from None
+    return at
 
 
 def _own_oom_score() -> int:
