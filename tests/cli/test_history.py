@@ -93,7 +93,7 @@ def test_no_history(ask: Ask, some_images: Path) -> None:
     ("arguments", "message", "code"),
     [
         ("nothing", "No such image: nothing:latest", 1),
-        ("some/a:1 --platform linux/s390x", "no image for platform linux/s390x in ", 1),
+        ("some/a:1 --platform linux/s390x", "no image for platform linux/s390x in some/a:1", 1),
         (
             "some/a:1 --format {{.Nope}}",
             'template parsing error: template: :1:2: executing "" at <.Nope>: can\'t evaluate '

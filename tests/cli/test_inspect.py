@@ -141,8 +141,7 @@ def test_what_is_not_there(ask: Ask, some_images: Path, arguments: str, message:
 
 def test_not_for_this_platform(ask: Ask, some_images: Path) -> None:
     asked = ask("image", "inspect", "--platform", "linux/s390x", "some/b:1", root=some_images)
-    assert asked[:2] == (1, "[]\n")
-    assert asked.err.startswith("Error: no image for platform linux/s390x in ")
+    assert asked == Answer(1, "[]\n", "Error: no image for platform linux/s390x in some/b:1\n")
 
 
 def test_a_config_that_is_nested_deeply(ask: Ask, store: Path) -> None:

@@ -136,7 +136,8 @@ def of_target(
         found.append((descriptor, document, config))
     if not found:
         wanted = f" for platform {platform}" if platform else ""
-        raise ImageNotFound(f"no image{wanted} in {target.digest}")
+        called = names[0].familiar if names else target.digest
+        raise ImageNotFound(f"no image{wanted} in {called}")
     here = platforms.host()
     runnable = [f for f in found if here.runs(f[2].platform)]
     # Of several arm variants that run here, the latest is the best.
@@ -197,7 +198,7 @@ def resolve(
             # One config may have been stored with several manifests (plain and compressed layers).
             together = tuple(name for each in images for name in each.names)
             if platform:
-                image = of_target(store, image.target, platform=platform)
+                image = of_target(store, image.target, together, platform)
             return image._replace(names=together), None
     raise ImageNotFound(f"No such image: {_shown(text)}")
 
