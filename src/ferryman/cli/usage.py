@@ -5,6 +5,9 @@ docker exits with 125 where a flag is wrong, and with 1 where an argument is.
 
 import click
 
+# docker takes more arguments than these know what to do with, and says nothing of a most.
+_WITHOUT_A_MOST = frozenset(("import",))
+
 from ferryman.cli.flags.grammar import FlagError
 
 
@@ -40,7 +43,7 @@ def _arity(error: click.UsageError) -> str:
     command = f"'{error.ctx.command_path}'"
     if most == 0:
         return f"{command} accepts no arguments"
-    if most is None:
+    if most is None or error.ctx.command.name in _WITHOUT_A_MOST:
         return f"{command} requires at least {_arguments(least)}"
     if most == least:
         return f"{command} requires {_arguments(most)}"
