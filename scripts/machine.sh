@@ -1,6 +1,7 @@
 # What the scripts here ask of the machine they run on.  Sourced, never run; bash.
 
-export PATH="$PATH:/usr/sbin:/sbin"
+# The last two hold what podman's packages keep out of the way: netavark, catatonit.
+export PATH="$PATH:/usr/sbin:/sbin:/usr/lib/podman:/usr/libexec/podman"
 
 # Say one line and give up.
 die() {

@@ -5,10 +5,11 @@ docker exits with 125 where a flag is wrong, and with 1 where an argument is.
 
 import click
 
+from ferryman.cli.flags.grammar import FlagError
+
+
 # docker takes more arguments than these know what to do with, and says nothing of a most.
 _WITHOUT_A_MOST = frozenset(("import",))
-
-from ferryman.cli.flags.grammar import FlagError
 
 
 def words(error: click.UsageError) -> tuple[str, int]:
