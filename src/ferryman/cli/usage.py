@@ -7,7 +7,6 @@ import click
 
 from ferryman.cli.flags.grammar import FlagError
 
-
 # docker takes more arguments than these know what to do with, and says nothing of a most.
 _WITHOUT_A_MOST = frozenset(("import",))
 
