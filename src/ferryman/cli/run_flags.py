@@ -327,7 +327,7 @@ def _host_config(
         cpu_quota=flag.cpu_quota,
         cpuset_cpus=flag.cpuset_cpus,
         cpuset_mems=flag.cpuset_mems,
-        pids_limit=flag.pids_limit or None,
+        pids_limit=flag.pids_limit if flag.pids_limit > 0 else None,
         annotations=variables.pairs(flag.annotation) or None,
         runtime=flag.runtime,
     )

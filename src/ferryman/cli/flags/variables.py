@@ -51,8 +51,12 @@ def pairs(given: Sequence[str]) -> dict[str, str]:
 
 
 def environment(files: Sequence[str], given: Sequence[str]) -> list[str]:
-    """Return the variables of files, then those that were given; raises InvalidFlag."""
-    return [*_of_files("--env-file", files, os.environ.get), *given]
+    """Return the variables of files, then the last one of each name that was given.
+
+    Raises InvalidFlag.
+    """
+    last = {entry.partition("=")[0]: entry for entry in given}
+    return [*_of_files("--env-file", files, os.environ.get), *last.values()]
 
 
 def labels(files: Sequence[str], given: Sequence[str]) -> dict[str, str]:
