@@ -64,6 +64,8 @@ def normal(key: str, value: Any) -> Any:
     """Return what is not told apart: the order of some lists, and variables of docker's own."""
     if key == "Env":
         return sorted(each for each in value or [] if not each.startswith("PATH="))
+    if key == "Binds":
+        return sorted(value or [])
     if key == "Mounts":
         for mount in value:
             # docker has volumes of other drivers too.
