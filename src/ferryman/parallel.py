@@ -23,34 +23,37 @@ def run(jobs: Sequence[Callable[[], T]], stop: threading.Event) -> list[T]:
         return [job() for job in jobs]
     results: list[T | None] = [None] * len(jobs)
     errors: list[BaseException] = []
-    pending = iter(range(len(jobs)))
-    lock = threading.Lock()
+    begun = running = 0
+    changed = threading.Condition()
 
     def work() -> None:
-        while not stop.is_set():
-            with lock:
-                i = next(pending, None)
-            if i is None:
-                return
+        nonlocal begun, running
+        while True:
+            with changed:
+                if stop.is_set() or begun == len(jobs):
+                    return
+                i = begun
+                begun += 1
+                running += 1
             try:
                 results[i] = jobs[i]()
             except BaseException as e:
                 errors.append(e)
                 stop.set()
+            with changed:
+                running -= 1
+                changed.notify_all()
 
-    threads = [
-        threading.Thread(target=work, name=f"job-{n}", daemon=True)
-        for n in range(min(cores(), len(jobs)))
-    ]
-    for thread in threads:
-        thread.start()
+    # Jobs are waited for, not threads: Ctrl-C may come while one is being started.
     try:
-        for thread in threads:
-            thread.join()
+        for n in range(min(cores(), len(jobs))):
+            threading.Thread(target=work, name=f"job-{n}", daemon=True).start()
+        with changed:
+            changed.wait_for(lambda: not running and (stop.is_set() or begun == len(jobs)))
     except BaseException:
-        stop.set()
-        for thread in threads:
-            thread.join()
+        with changed:
+            stop.set()
+            changed.wait_for(lambda: not running)
         raise
     if errors:
         raise errors[0]

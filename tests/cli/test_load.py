@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -413,6 +413,15 @@ def test_closed_stdin(ferry: Ferry) -> None:
 # Ending early
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C reach what is started, even where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 def test_interrupted_nothing_is_left(
@@ -437,6 +446,7 @@ def test_interrupted_nothing_is_left(
     assert unfinished(ferry.root) == []
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_while_layers_are_read_from_a_file(ferry: Ferry, tmp_path: Path) -> None:
     layers = [tar_of(member(str(n), bytes([n]) * (60 << 20))) for n in range(4)]
     path = written(packed(docker_before_25(made(*layers))), tmp_path / "archive")
@@ -445,8 +455,8 @@ def test_interrupted_while_layers_are_read_from_a_file(ferry: Ferry, tmp_path: P
         time.sleep(0.001)
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    assert process.returncode == 130
+    said, errors = process.communicate(timeout=30)
+    assert (process.returncode, said, errors.strip()) == (130, b"", b"")
     assert blobs(ferry) == set()
     assert unfinished(ferry.root) == []
 
