@@ -4,11 +4,13 @@ from multiprocessing import get_context
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ferryman.errors import StoreError
 from ferryman.image import reference
 from ferryman.image.manifest import OCI_MANIFEST, Descriptor
-from ferryman.store.index import Entry, entries, named, nameless, update
+from ferryman.store.index import Entry, all_named, entries, named, nameless, update
 from ferryman.store.layout import Store, open_store
 
 NAME = "io.containerd.image.name"
@@ -120,6 +122,23 @@ def test_named(
 )
 def test_nameless(before: list[Entry], number: int, after: list[tuple[int, str | None]]) -> None:
     assert shown(nameless(before, target(number))) == after
+
+
+numbers = st.integers(1, 4)
+tags = st.sampled_from(["a:1", "a:2", "b:1", "c:1"])
+
+
+@given(st.dictionaries(tags, numbers), st.sets(numbers), st.dictionaries(tags, numbers))
+def test_many_names_at_once_are_as_one_by_one(
+    standing: dict[str, int], without: set[int], new: dict[str, int]
+) -> None:
+    before = [entry(number, tag) for tag, number in standing.items()]
+    before += [entry(number) for number in without - set(standing.values())]
+    one_by_one = before
+    for tag, number in new.items():
+        one_by_one = named(one_by_one, reference.parse(tag), target(number))
+    at_once = all_named(before, {reference.parse(t): target(n) for t, n in new.items()})
+    assert sorted(map(str, shown(at_once))) == sorted(map(str, shown(one_by_one)))
 
 
 def test_a_change_that_raises_changes_nothing(here: Store) -> None:

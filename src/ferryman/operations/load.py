@@ -29,7 +29,7 @@ from ferryman.operations.progress import Progress, counter, silent
 from ferryman.store import blobs, layers
 from ferryman.store.collect import working
 from ferryman.store.images import Image, all_images, of_target
-from ferryman.store.index import Entry, named, nameless, update
+from ferryman.store.index import Entry, all_kept, all_named, update
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease, reading
 
@@ -328,23 +328,22 @@ def _commit(
     loaded: list[Loaded] = []
 
     def change(before: list[Entry]) -> list[Entry]:
-        after = before
+        standing = {entry.name: entry for entry in before if entry.name}
+        names: dict[Reference, Descriptor] = {}
         loaded.clear()
         for candidate, target in zip(candidates, targets, strict=True):
             image_id = candidate.image_id
             if not candidate.names:
-                after = nameless(after, target)
                 loaded.append(Loaded(image_id, None))
             for name in candidate.names:
-                old = next((e for e in after if e.name == name), None)
+                old = standing.get(name)
                 if old and not clobber and old.digest != target.digest:
-                    after = nameless(after, target)
                     loaded.append(Loaded(image_id, name, kept=True))
                     continue
-                after = named(after, name, target)
-                old_id = _id(store, old) if old else None
+                names[name] = target
+                old_id = _id(store, old) if old and old.digest != target.digest else None
                 loaded.append(Loaded(image_id, name, old_id if old_id != image_id else None))
-        return after
+        return all_kept(all_named(before, names), targets)
 
     update(store, change)
     return loaded

@@ -4,7 +4,7 @@ Each descriptor is one name for one manifest or index, or a manifest or index wi
 may read at any time; one at a time changes it, and what is read is always some whole version.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -73,31 +73,43 @@ def update(store: Store, change: Callable[[list[Entry]], Sequence[Entry]]) -> No
 
 
 def named(before: Sequence[Entry], name: Reference, target: Descriptor) -> list[Entry]:
-    """Return the entries with the name standing for the target.
+    """Return the entries with the name standing for the target; see `all_named`."""
+    return all_named(before, {name: target})
 
-    What the name stood for until now stays without a name if it has no other one; the target's
+
+def all_named(before: Sequence[Entry], targets: Mapping[Reference, Descriptor]) -> list[Entry]:
+    """Return the entries with each name standing for its target.
+
+    What a name stood for until now stays without a name if it has no other one; a target's
     nameless entry, if there is one, becomes the named one.  Raises InvalidReference for a name
     that would be taken for an ID.
     """
-    if name.familiar_name in digests.ALGORITHMS:
-        raise InvalidReference(
-            f"{name.familiar}: refusing to create an ambiguous tag using digest algorithm as name"
-        )
-    if any(e.name == name and e.digest == target.digest for e in before):
-        return list(before)
-    after = [e for e in before if e.name != name and (e.name or e.digest != target.digest)]
-    after.append(Entry(target, name))
-    kept = {e.digest for e in after}
-    return after + [
-        Entry(e.target, None) for e in before if e.name == name and e.digest not in kept
+    for name in targets:
+        if name.familiar_name in digests.ALGORITHMS:
+            raise InvalidReference(
+                f"{name.familiar}: refusing to create an ambiguous tag using digest algorithm "
+                "as name"
+            )
+    standing = {e.name: e.target.digest for e in before}
+    new = {name: t for name, t in targets.items() if standing.get(name) != t.digest}
+    newly_named = {target.digest for target in new.values()}
+    after = [
+        e for e in before if e.name not in new and (e.name or e.target.digest not in newly_named)
     ]
+    after += [Entry(target, name) for name, target in new.items()]
+    return all_kept(after, [e.target for e in before if e.name in new])
 
 
 def nameless(before: Sequence[Entry], target: Descriptor) -> list[Entry]:
     """Return the entries with the target among them, under whatever names it has."""
-    if any(e.digest == target.digest for e in before):
-        return list(before)
-    return [*before, Entry(target, None)]
+    return all_kept(before, [target])
+
+
+def all_kept(before: Sequence[Entry], targets: Iterable[Descriptor]) -> list[Entry]:
+    """Return the entries with each target among them, under whatever names it has."""
+    there = {e.target.digest for e in before}
+    missing = {t.digest: t for t in targets if t.digest not in there}
+    return [*before, *(Entry(target, None) for target in missing.values())]
 
 
 def _entry(descriptor: Descriptor, store: Store) -> Entry:
