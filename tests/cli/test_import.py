@@ -128,6 +128,30 @@ def test_the_same_time_gives_the_same_image(
     assert inspected(ferry, ferry.text("import", tar))["Created"] == "2023-11-14T22:13:20Z"
 
 
+@pytest.mark.parametrize("epoch", ["yesterday", "1e9", "9" * 12, "9" * 30, "-" + "9" * 20])
+def test_no_time(ferry: Ferry, tar: Path, epoch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    done = ferry("import", tar, check=False)
+    assert done.returncode == 1
+    assert done.stderr.decode() == f'Error: SOURCE_DATE_EPOCH is not a time: "{epoch}"\n'
+
+
+def test_what_is_no_text(ferry: Ferry, tmp_path: Path) -> None:
+    """Names of files and words of the command line are bytes; JSON has U+FFFD for such."""
+    path = tmp_path / "not\udcfftext.tar"
+    path.write_bytes(TAR)
+    ferry("import", path, "base:1")
+    assert inspected(ferry, "base:1")["Comment"] == f"Imported from {tmp_path}/not\ufffdtext.tar"
+    ferry("import", "-m", "a\udcff", "-c", "ENV A=\udcff", path, "base:1")
+    found = inspected(ferry, "base:1")
+    assert (found["Comment"], found["Config"]["Env"]) == ("a\ufffd", ["A=\ufffd"])
+
+
+def test_stdin_is_called_so_in_errors(ferry: Ferry) -> None:
+    done = ferry("import", "-", input=b"x" * 1000, check=False)
+    assert done.stderr == b"Error: stdin is not a tar archive\n"
+
+
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
@@ -191,6 +215,25 @@ def test_from_a_url(ferry: Ferry, url: str) -> None:
         found = inspected(ferry, "web:1")
         assert found["RootFS"]["Layers"] == [sha256(TAR)]
         assert found["Comment"] == f"Imported from {url}{path}"
+
+
+def test_a_urls_password_is_kept_to_oneself(ferry: Ferry, url: str) -> None:
+    secret = url.replace("://", "://me:secret@")
+    ferry("import", f"{secret}/rootfs.tar.gz", "web:1")
+    assert inspected(ferry, "web:1")["Comment"] == f"Imported from {url}/rootfs.tar.gz"
+    done = ferry("import", f"{secret}/missing", check=False)
+    assert b"secret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://", "http://a..b/", "http://xn--/", f"http://{'a' * 300}/", "http://127.0.0.1:1/"],
+)
+def test_no_url(ferry: Ferry, url: str) -> None:
+    done = ferry("import", url, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith(f"Error: cannot download {url}: ")
 
 
 @pytest.mark.parametrize(

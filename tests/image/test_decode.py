@@ -90,6 +90,13 @@ def test_encoded_reads_back(value: Any) -> None:
     assert decode(encode(value), Any, "it") == value
 
 
+def test_what_is_no_text_is_replaced() -> None:
+    value = {"a\udcff": ["\udcff", Thing("\udcfe"), Digest("x:y"), 1, None]}
+    written = encode(value).decode()
+    assert written.startswith('{"a\ufffd":["\ufffd",{"name":"\ufffd"')
+    assert written.endswith('},"x:y",1,null]}')
+
+
 def test_digests_are_written_as_text() -> None:
     assert (
         encode({"b": Digest("sha256:x"), "a": [Digest("y:z")]}) == b'{"b":"sha256:x","a":["y:z"]}'

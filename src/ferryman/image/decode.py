@@ -36,6 +36,20 @@ def decode(content: bytes, type: type[T], what: str, limit: int = MAX_JSON) -> T
 
 
 def encode(value: Any) -> bytes:
-    """Return the value as compact JSON, keys in the order in which they are defined."""
+    """Return the value as compact JSON, keys in the order in which they are defined.
+
+    Bytes of the command line that are no text (a file's name in a comment) become U+FFFD.
+    """
     # A digest is a str that knows its grammar; msgspec wants to be told.
-    return msgspec.json.encode(value, enc_hook=str)
+    try:
+        return msgspec.json.encode(value, enc_hook=str)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_as_text(msgspec.to_builtins(value, enc_hook=str)))
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {_as_text(key): _as_text(each) for key, each in value.items()}
+    return [_as_text(each) for each in value] if isinstance(value, list) else value

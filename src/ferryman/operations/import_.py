@@ -17,7 +17,7 @@ from ferryman.archive.stream import (
     Stream,
 )
 from ferryman.build.change import apply_changes
-from ferryman.errors import InvalidArchive, StoreError
+from ferryman.errors import InvalidArchive, StoreError, UsageError
 from ferryman.image import manifest as manifests
 from ferryman.image import platform as platforms
 from ferryman.image.decode import encode
@@ -43,6 +43,8 @@ class Source(NamedTuple):
     stream: Stream
     size: int
     what: str
+    origin: str
+    """What the image's comment calls it: ``-`` for standard input, as docker does."""
 
 
 @contextmanager
@@ -50,19 +52,20 @@ def opened(source: str) -> Iterator[Source]:
     """Open a file, an HTTP(S) URL or, for ``-``, standard input; raises InvalidArchive."""
     if source.startswith(("http://", "https://")):
         with download.opened(source) as (stream, size):
-            yield Source(stream, size, source)
+            what = download.shown(source)
+            yield Source(stream, size, what, what)
         return
     with read.opened(source, 0 if source == "-" else None) as fd:
-        what = source
+        what = "stdin" if source == "-" else source
         status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode):
             start = os.lseek(fd, 0, os.SEEK_CUR)
             size = status.st_size - start
-            yield Source(FileStream(fd, start, size, what), size, what)
+            yield Source(FileStream(fd, start, size, what), size, what, source)
         elif stat.S_ISDIR(status.st_mode):
             raise InvalidArchive(f"{what} is a folder: give a tar of it, as in tar -C {what} -c .")
         else:
-            yield Source(PipeStream(fd, what), 0, what)
+            yield Source(PipeStream(fd, what), 0, what, source)
 
 
 def import_(
@@ -80,7 +83,7 @@ def import_(
 
     `changes` are instructions as
     ``docker import --change`` takes them, made to `config` (the settings to begin with).  Raises
-    InvalidArchive, StoreError, ChangeError; then the store is as it was.
+    InvalidArchive, StoreError, ChangeError, UsageError; then the store is as it was.
     """
     container = apply_changes(config or {}, changes)
     platform = platform or platforms.host()
@@ -88,7 +91,7 @@ def import_(
         layer = _layer(source, lease, progress)
         lease.protect([layer.digest])
         created = _now()
-        document = _config(container, layer.digest, created, message, source.what, platform)
+        document = _config(container, layer.digest, created, message, source.origin, platform)
         try:
             if blobs.size(store, layer.digest) != layer.size:
                 blobs.adopt(lease, layer.path, layer.digest)
@@ -111,7 +114,7 @@ def import_(
 
 
 def _layer(source: Source, lease: Lease, progress: Progress) -> intake.Taken:
-    stream, size, what = source
+    stream, size, what, _ = source
     count = counter(progress, what, "Importing", size)
     head = stream.read(compression.HEAD)
     form = compression.recognise(head)
@@ -134,11 +137,11 @@ def _config(
     diff_id: Digest,
     created: str,
     message: str | None,
-    what: str,
+    origin: str,
     platform: Platform,
 ) -> dict[str, Any]:
     """Return the config as docker's import writes it (config.md)."""
-    comment = message if message is not None else f"Imported from {what}"
+    comment = message if message is not None else f"Imported from {origin}"
     document: dict[str, Any] = {"architecture": platform.architecture}
     if platform.variant and platform.architecture not in ("amd64", "arm64"):
         document["variant"] = platform.variant
@@ -153,8 +156,11 @@ def _config(
 
 
 def _now() -> str:
-    """Return the time of creation: now, or what SOURCE_DATE_EPOCH says."""
+    """Return the time of creation: now, or what SOURCE_DATE_EPOCH says; raises UsageError."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if epoch.isdigit():
+    if not epoch:
+        return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    try:
         return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(f'SOURCE_DATE_EPOCH is not a time: "{epoch}"') from None
