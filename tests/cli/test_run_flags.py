@@ -355,6 +355,9 @@ WRONG = [
     Wrong("--expose 80:80", "invalid port format for --expose: 80:80"),
     Wrong("--expose x", "invalid range format for --expose: x, error: "),
     # Files
+    Wrong("--volume=", "invalid empty volume spec"),
+    Wrong("-v /a::/b", "invalid spec: /a::/b: empty section between colons"),
+    Wrong("-v /a:/b:ro:z", "invalid spec: /a:/b:ro:z: too many colons"),
     Wrong("--mount x", invalid("x", "--mount", "invalid field 'x' must be a key=value pair")),
     Wrong("--mount type=bind", invalid("type=bind", "--mount", "target is required")),
     Wrong(

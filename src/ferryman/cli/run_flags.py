@@ -218,7 +218,7 @@ def requested(image: str, arguments: Sequence[str], flags: Mapping[str, Any]) ->
     flag = _Given(flags)
     warnings = _check(flag)
     bindings = networks.published(flag.publish)
-    volumes = [mounts.volume(text) for text in flag.volume]
+    volumes = [_read(mounts.volume, text) for text in flag.volume]
     mode, wanted = networks.attached(flag.network, flag.network_alias, flag.ip, flag.mac_address)
     ports = dict.fromkeys([*bindings, *networks.exposed(flag.expose)])
     stdin = flag.interactive or "stdin" in flag.attach
