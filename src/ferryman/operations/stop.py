@@ -1,15 +1,15 @@
 """Stop, kill, pause: signals to containers, and their end."""
 
-import signal as signals
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from signal import SIGKILL
 
 import msgspec
 
 from ferryman.errors import Conflict, FerryError
 from ferryman.operations.wait import ended
-from ferryman.runtime import record
+from ferryman.runtime import record, signals
 from ferryman.runtime.engine import Engine, EngineError
 from ferryman.runtime.finish import settled
 from ferryman.runtime.record import Container, State
@@ -37,7 +37,7 @@ def stop(store: Store, text: str, *, timeout: int | None = None, signal: str | N
     engine = engine_of(store, container, state)
     if state.status == "paused":
         _tell(engine.resume, container.id)
-    wanted = signal_number(signal or container.config.stop_signal or "SIGTERM")
+    wanted = signals.number(signal or container.config.stop_signal or "SIGTERM")
     _tell(lambda name: engine.kill(name, str(wanted)), container.id)
     state = ended(store, container, None if timeout < 0 else timeout)
     if state.up:
@@ -65,15 +65,15 @@ def _tell(action: Callable[[str], None], container_id: str) -> None:
 def kill(store: Store, text: str, signal: str = "KILL") -> None:
     """Send a signal to a container's first process; raises ContainerNotFound, Conflict."""
     container = record.find(store, text)
-    number = signal_number(signal)
+    number = signals.number(signal)
     state = settled(store, container)
     if not state.up:
         raise Conflict(f"cannot kill container: {text}: container {container.id} is not running")
-    if number == signals.SIGKILL:
+    if number == SIGKILL:
         state = _stopping(store, container)
     engine = engine_of(store, container, state)
     engine.kill(container.id, str(number))
-    if number == signals.SIGKILL:
+    if number == SIGKILL:
         if state.status == "paused":
             _tell(engine.resume, container.id)
         ended(store, container, _KILL_SECONDS)
@@ -135,20 +135,3 @@ def _freeze(store: Store, text: str, *, pausing: bool) -> None:
 def engine_of(store: Store, container: Container, state: State) -> Engine:
     """Return the OCI runtime that a container runs under."""
     return Engine(state.runtime, f"{record.folder(store, container.id)}/oci")
-
-
-def signal_number(text: str) -> int:
-    """Return the number of a signal by its name or number; raises FerryError."""
-    name = text.upper().removeprefix("SIG")
-    if name.isdigit() and 0 < int(name) <= 64:
-        return int(name)
-    base, plus, more = name.partition("+")
-    if base == "RTMIN" and (not plus or more.isdigit()):
-        return int(signals.SIGRTMIN) + int(more or 0)
-    base, minus, less = name.partition("-")
-    if base == "RTMAX" and (not minus or less.isdigit()):
-        return int(signals.SIGRTMAX) - int(less or 0)
-    try:
-        return int(signals.Signals[f"SIG{name}"])
-    except KeyError:
-        raise FerryError(f"invalid signal: {text}") from None
