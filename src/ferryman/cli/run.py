@@ -6,17 +6,16 @@ import click
 from msgspec import structs
 
 from ferryman.cli.creating import created, not_started
+from ferryman.cli.flags.grammar import switch
 from ferryman.cli.run_flags import Requested, container_command
 from ferryman.cli.stores import chosen_store
 from ferryman.errors import FerryError, InvalidFlag
 
 
 @container_command("run")
-@click.option("-d", "--detach", is_flag=True, help="Run container in background and print its ID")
+@switch("-d --detach", "Run container in background and print its ID")
 @click.option("--detach-keys", default="", metavar="KEYS", help="The keys that detach")
-@click.option(
-    "--sig-proxy/--no-sig-proxy", default=True, help="Proxy received signals to the process"
-)
+@switch("--sig-proxy", "Proxy received signals to the process", default=True)
 def command(requested: Requested, detach: bool, detach_keys: str, sig_proxy: bool) -> int:
     """Create and run a new container from an image."""
     from ferryman.operations.run import run
