@@ -79,6 +79,27 @@ def test_command_lines(line: str, want: dict[str, Any]) -> None:
     assert read(*line.split(" ")) == DEFAULT | want
 
 
+@click.command("mix", cls=FlagCommand, interspersed=True)
+@switch("-t --tty", "A terminal")
+@click.option("-n", "--name", default="")
+@click.argument("images", nargs=-1)
+def mix(**values: Any) -> dict[str, Any]:
+    return values
+
+
+@pytest.mark.parametrize(
+    ("line", "want"),
+    [
+        ("a -t b", {"tty": True, "images": ("a", "b")}),
+        ("a --name=x b -t=false -", {"name": "x", "images": ("a", "b", "-")}),
+        ("a -n -t -- b -t", {"name": "-t", "images": ("a", "b", "-t")}),
+    ],
+)
+def test_flags_among_arguments(line: str, want: dict[str, Any]) -> None:
+    default = {"tty": False, "name": "", "images": ()}
+    assert mix.main(line.split(), "mix", standalone_mode=False) == default | want
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -70,23 +70,32 @@ def switch(names: str, help: str, *, default: bool = False) -> Callable[..., Any
 class FlagCommand(click.Command):
     """A command whose flags docker would read in the same way.
 
-    `aliases` are names of flags that are not in the help: ``net`` → ``network``.
+    `aliases` are names of flags that are not in the help: ``net`` → ``network``.  Flags come before
+    the arguments, unless they are `interspersed`.
     """
 
-    def __init__(self, *args: Any, aliases: Mapping[str, str] | None = None, **kwargs: Any) -> None:
-        """Take the aliases beside what click takes; ``-h`` is free for a flag."""
+    def __init__(
+        self,
+        *args: Any,
+        aliases: Mapping[str, str] | None = None,
+        interspersed: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Take what click takes, and more; ``-h`` is free for a flag where they come first."""
+        settings = {"help_option_names": ["--help"]} if not interspersed else {}
         kwargs["context_settings"] = {
-            "help_option_names": ["--help"],
+            **settings,
             "allow_interspersed_args": False,
             **kwargs.get("context_settings", {}),
         }
         super().__init__(*args, **kwargs)
         self._aliases = aliases or {}
+        self._interspersed = interspersed
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read a command line; raises FlagError."""
         flags = _Flags(self.get_params(ctx), self._aliases, ctx)
-        return super().parse_args(ctx, flags.normal(args))
+        return super().parse_args(ctx, flags.normal(args, interspersed=self._interspersed))
 
 
 class _Flag(NamedTuple):
@@ -116,13 +125,19 @@ class _Flags:
             if f"--{name}" in self._known:
                 self._known[f"--{alias}"] = self._known[f"--{name}"]
 
-    def normal(self, args: Sequence[str]) -> list[str]:
+    def normal(self, args: Sequence[str], *, interspersed: bool) -> list[str]:
         """Return the same command line in the one form that click and docker read alike."""
         written: list[str] = []
+        arguments: list[str] = []
         rest = list(args)
-        while rest and rest[0].startswith("-") and rest[0] != "-":
+        while rest:
             word = rest.pop(0)
             if word == "--":
+                break
+            if word == "-" or not word.startswith("-"):
+                arguments.append(word)
+                if interspersed:
+                    continue
                 break
             read = self._long if word.startswith("--") else self._short
             for flag, value in read(word, rest):
@@ -132,7 +147,7 @@ class _Flags:
                     written.append(flag.long)
                 else:
                     written = [other for other in written if other != flag.long]
-        return [*written, "--", *rest]
+        return [*written, "--", *arguments, *rest]
 
     def _long(self, word: str, rest: list[str]) -> Iterator[tuple[_Flag, str]]:
         name, equals, value = word.partition("=")
