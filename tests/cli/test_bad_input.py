@@ -15,9 +15,10 @@ import pytest
 import zstandard
 
 from tests.archives import Link, Members, docker_25, docker_before_25, hex_of, oci, packed
-from tests.disks import read_only, small_disk
+from tests.command import Command
+from tests.disks import fill, read_only, small_disk
 from tests.ferry import Ferry
-from tests.images import index, layout, made, member, put, small, tar_of
+from tests.images import Made, index, layout, made, member, put, small, tar_of
 from tests.workers import Worker, workers
 
 KEPT = small("kept", "kept:1")
@@ -324,8 +325,8 @@ def test_cut_off_anywhere(worker: Worker, kept: Ferry, tmp_path: Path, compressi
     # The two blocks of the end marker are needed; what tar pads the file with behind them is not.
     needed = len(whole) if compression != "none" else len(whole.rstrip(b"\0")) // 512 * 512 + 1536
     chance = random.Random(7)
-    places = {chance.randrange(needed) for _ in range(40)} | {*range(0, needed, 4096)}
-    places |= {1, 511, 512, 513, needed - 1}
+    places = {chance.randrange(needed) for _ in range(40)} | {*range(0, needed, 512)}
+    places |= {1, 511, 513, *range(needed - 10, needed)}
     archive = tmp_path / "cut.tar"
     for place in sorted(place for place in places if place < needed):
         archive.write_bytes(whole[:place])
@@ -407,6 +408,71 @@ def test_full_disk(ferry: Ferry, tmp_path: Path, command: str) -> None:
         assert "Traceback" not in line
         check_clean(ferry, store)
         assert ferry.text("images", "--format", "{{.Repository}}", root=store) == "kept"
+
+
+@pytest.mark.parametrize("form", [docker_before_25, lambda image: oci(image, compression="gzip")])
+def test_a_disk_that_is_full_at_any_moment(
+    worker: Worker, tmp_path: Path, form: Callable[[Made], Members]
+) -> None:
+    """Whatever it is that finds no room any more: a layer, a lease, a name, the index."""
+    archives = {image.names[0]: tmp_path / f"{image.names[0]}.tar" for image in (KEPT, NEW)}
+    for image in (KEPT, NEW):
+        archives[image.names[0]].write_bytes(packed(form(image)))
+    loaded = refused = 0
+    for pages in range(12):
+        with small_disk(tmp_path / "disk", 4 << 20) as disk:
+            store = disk / "store"
+            worker.begin("--root", store, "load", "-i", archives["kept:1"])
+            assert worker.end().code == 0
+            before = everything(store)
+            fill(disk, pages * 4096)
+            worker.begin("--root", store, "load", "-i", archives["new:1"])
+            ran = worker.end()
+            if ran.code == 0:
+                loaded += 1
+                continue
+            refused += 1
+            assert (ran.code, ran.stdout) == (1, "")
+            (line,) = ran.stderr.splitlines()
+            assert str(store) in line or "new:1.tar" in line
+            assert everything(store) == before
+            # With room again, all is as if nothing had been.
+            (disk / "filler").unlink()
+            worker.begin("--root", store, "load", "-i", archives["new:1"])
+            assert worker.end().code == 0
+            worker.begin("--root", store, "system", "check", "--verify")
+            assert "The store is clean" in worker.end().stdout
+    assert loaded
+    assert refused
+
+
+def test_a_store_whose_modes_forbid_it(kept: Ferry, tmp_path: Path) -> None:
+    archive = tmp_path / "new.tar"
+    archive.write_bytes(packed(GOOD))
+    before = everything(kept.root)
+    folders = [kept.root, *(path for path in kept.root.rglob("*") if path.is_dir())]
+    # Modes hold nobody back who is root, unless this capability is gone.
+    bound = () if os.getuid() else ("setpriv", "--bounding-set=-dac_override")
+    held_back = Command((*bound, *kept.at(None).argv))
+    for folder in folders:
+        folder.chmod(0o555)
+    for args in (
+        ("load", "-i", archive),
+        ("import", archive, "x:1"),
+        ("tag", "kept:1", "kept:2"),
+        ("rmi", "kept:1"),
+    ):
+        done = held_back.run(*args, check=False)
+        assert (done.returncode, done.stdout) == (1, b"")
+        (line,) = done.stderr.decode().splitlines()
+        assert str(kept.root) in line
+        assert "Permission denied" in line
+    assert held_back.text("images", "--format", "{{.Repository}}") == "kept"
+    assert held_back.run("save", "kept:1").stdout
+    assert b"new here: 1 layers" in held_back.run("load", "--list", "-i", archive).stdout
+    for folder in folders:
+        folder.chmod(0o755)
+    assert everything(kept.root) == before
 
 
 def test_read_only_store(kept: Ferry, tmp_path: Path) -> None:

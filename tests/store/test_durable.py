@@ -1,4 +1,5 @@
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,15 @@ def test_who_has_the_old_file_open_keeps_it(tmp_path: Path) -> None:
 def test_replace_that_fails_changes_nothing(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_bytes(b"before")
-    with pytest.raises(OSError):
-        durable.replace(str(target), b"after", aside="/dev/full")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            durable.replace(str(target), b"after", aside=str(tmp_path / "aside"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert target.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("content", [b"", b"x", bytes(3 << 20), bytearray(b"ab"), memoryview(b"c")])

@@ -11,15 +11,20 @@ def replace(path: str, content: bytes, *, aside: str, mode: int = 0o644) -> None
     """Make the content the file's, all at once.
 
     `aside` is a name on the same filesystem that the caller alone uses; one left by a crash is
-    overwritten.
+    overwritten.  When it cannot be written, neither file has changed.
     """
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
-        write_all(fd, content)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.rename(aside, path)
+        try:
+            write_all(fd, content)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(aside, path)
+    except BaseException:
+        # On a full disk even this little is missed.
+        os.unlink(aside)
+        raise
     sync_folder(os.path.dirname(path))
 
 
