@@ -1,8 +1,9 @@
 """What every test may ask for: a store, ``ferry`` on it, and a real base system."""
 
 import os
+import signal
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,14 @@ def store(tmp_path: Path) -> Path:
 def ferry(store: Path) -> Ferry:
     """``ferry`` as a process of its own, on `store` unless a call names another root."""
     return Ferry(store)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C reach what is started, even where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -173,6 +173,15 @@ def test_not_to_a_terminal(full: Ferry) -> None:
     assert ended.lines == [f"Error: {refusal}"]
 
 
+def test_bars_for_a_file_on_a_terminal(full: Ferry, tmp_path: Path) -> None:
+    ended = on_terminal(full.at(None), "save", "-o", tmp_path / "one.tar", "one:1")
+    assert ended.code == 0
+    for diff_id in ONE.diff_ids:
+        assert f"{diff_id[7:19]}: Saving [{'=' * 50}>]  10.24kB/10.24kB" in ended.text
+    quiet = on_terminal(full.at(None), "save", "-q", "-o", tmp_path / "one.tar", "one:1")
+    assert quiet == ("", 0)
+
+
 def test_an_output_that_was_there_is_replaced_at_once(full: Ferry, tmp_path: Path) -> None:
     out = tmp_path / "out.tar"
     out.write_text("before")
@@ -196,6 +205,7 @@ def big_store(ferry: Ferry, tmp_path: Path, size: int) -> None:
     tar.unlink()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_nothing(ferry: Ferry, tmp_path: Path) -> None:
     big_store(ferry, tmp_path, 64 << 20)
     folder = tmp_path / "out"

@@ -55,6 +55,7 @@ def command(
     wanted = platforms.parse(platform) if platform else None
     if not (names or filters or compose or every):
         raise click.UsageError("'ferry save' requires at least 1 argument")
+    path = path or None
     if path is None and sys.stdout.isatty():
         raise UsageError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
     store = chosen_store()
