@@ -66,7 +66,14 @@ def cli(context: click.Context, root: str | None) -> None:
 def run() -> NoReturn:
     """Run the command line and exit with docker's exit codes."""
     signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(main(sys.argv[1:]))
+    _open_what_is_closed()
+    code = main(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # It has been told already; Python would try once more, and tell it in its own words.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
 
 
 def main(arguments: list[str]) -> int:
@@ -116,6 +123,20 @@ def _fail(message: str, code: int) -> int:
 def _one_line(error: Exception) -> str:
     """Write a message so that nothing in it (a name from an archive) reaches the terminal raw."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(error))
+
+
+def _open_what_is_closed() -> None:
+    """Put something in the place of closed outputs; the next file to be opened would get it.
+
+    Writing to what was standard output goes on to fail.
+    """
+    for fd, name, flags in ((1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, flags)
+            if null != fd:
+                os.dup2(null, fd)
+                os.close(null)
+            setattr(sys, name, os.fdopen(fd, "w"))
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:
