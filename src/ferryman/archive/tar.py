@@ -31,7 +31,7 @@ _KNOWN_TYPES = frozenset((0, *b"01234567S"))
 # A pax header or a long name beyond this is an attack on memory, not a name.
 _MAX_EXTENSION = 1 << 20
 # Records that hold for all members are looked at for each of them.
-_MAX_COMMON = 64 << 10
+_MAX_COMMON = 4 << 10
 _MAX_SIZE = 1 << 62
 _MAX_SECONDS = 1 << 63
 _MAX_OCTAL7, _MAX_OCTAL11 = 8**7, 8**11
