@@ -291,12 +291,11 @@ def _xattrs(node: Node) -> bytes:
                 raise NotMountable("access control list that does not fit its file")
             index, rest = _ACLS[name], b""
         else:
-            for prefix, index in _PREFIXES:
-                if name.startswith(prefix):
-                    rest = name.removeprefix(prefix)
-                    break
-            else:
+            found = next((each for each in _PREFIXES if name.startswith(each[0])), None)
+            if found is None:
                 continue  # no filesystem has it
+            prefix, index = found
+            rest = name.removeprefix(prefix)
             if not rest or len(name) > _MAX_XATTR_NAME:
                 raise NotMountable("attribute of an impossible name")
             if prefix == b"user." and member.type not in (tar.FILE, tar.SPARSE, tar.FOLDER):

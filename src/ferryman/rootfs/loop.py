@@ -110,7 +110,7 @@ def _made(backing: int, path: str) -> tuple[int, int]:
                 os.close(device)
                 if e.errno == errno.EBUSY:
                     continue  # somebody else was faster
-                raise OSError(e.errno, os.strerror(e.errno), path) from None
+                raise OSError(e.errno, e.strerror, path) from None
             return number, device
     finally:
         os.close(control)

@@ -39,4 +39,4 @@ def plain(name: bytes, value: bytes, mode: int, *, folder: bool) -> bool:
     if len(tags) == 3:
         return False
     group = single.get(_MASK, single[_OWNING_GROUP])
-    return mode & 0o777 == single[_OWNER] << 6 | group << 3 | single[_OTHER]
+    return bool(mode & 0o777 == single[_OWNER] << 6 | group << 3 | single[_OTHER])
