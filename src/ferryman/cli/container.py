@@ -5,15 +5,18 @@ import click
 from ferryman.cli.lazy import LazyGroup
 
 COMMANDS = {
+    "attach": "attach",
     "cleanup": "cleanup",
     "commit": "commit",
     "cp": "cp",
     "create": "create",
     "diff": "container_diff",
+    "exec": "exec_",
     "export": "export",
     "health": "health",
     "inspect": "inspect",
     "kill": "kill",
+    "logs": "logs",
     "ls": "ps",
     "list": "ps",
     "ps": "ps",

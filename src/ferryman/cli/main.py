@@ -13,12 +13,14 @@ from ferryman.cli.lazy import LazyGroup
 from ferryman.errors import FerryError
 
 _COMMANDS = {
+    "attach": "attach",
     "commit": "commit",
     "completion": "completion",
     "container": "container",
     "cp": "cp",
     "create": "create",
     "diff": "container_diff",
+    "exec": "exec_",
     "export": "export",
     "history": "history",
     "image": "image",
@@ -27,6 +29,7 @@ _COMMANDS = {
     "inspect": "inspect",
     "kill": "kill",
     "load": "load",
+    "logs": "logs",
     "pause": "pause",
     "ps": "ps",
     "rename": "rename",

@@ -43,12 +43,13 @@ def run(
         streams,
         tty=config.tty,
         detach_keys=detach_keys,
-        forward=_forwarding(store, container) if proxy_signals else None,
+        forward=forwarding(store, container) if proxy_signals else None,
     )
     return ended(store, container, state) if to_the_end else None
 
 
-def _forwarding(store: Store, container: Container) -> Callable[[int], None]:
+def forwarding(store: Store, container: Container) -> Callable[[int], None]:
+    """Return what passes a signal on to a container; one that has just ended gets none."""
     from ferryman.errors import FerryError
 
     def forward(number: int) -> None:

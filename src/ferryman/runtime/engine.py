@@ -48,8 +48,11 @@ class Engine(NamedTuple):
 
     def command(self, *arguments: str) -> list[str]:
         """Return a command line of it."""
-        plain = [self.path, "--root", self.root, *arguments]
-        return [*_HIDING, *plain] if self.hides_unified else plain
+        return self.shown([self.path, "--root", self.root, *arguments])
+
+    def shown(self, command: Sequence[str]) -> list[str]:
+        """Return a command line that shows a program of the machine what this runtime may see."""
+        return [*_HIDING, *command] if self.hides_unified else list(command)
 
     def call(self, *arguments: str) -> str:
         """Run it to its end and return what it printed; raises EngineError."""

@@ -9,7 +9,7 @@ mounts back.
 import json
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
 from ferryman.errors import FerryError
@@ -45,11 +45,14 @@ class Started(NamedTuple):
     monitor: Process
 
 
-def start(engine: Engine, job: Job, prepare: Callable[[], None]) -> Started:
+def start(
+    engine: Engine, job: Job, prepare: Callable[[], None], keep: Sequence[int] = ()
+) -> Started:
     """Start a monitor, have it create the container, and return when that is done.
 
     `prepare` is called first, in the monitor's mount namespace: it mounts the root filesystem and
-    writes the bundle.  Raises EngineError, for what `prepare` raises too.
+    writes the bundle.  The files of `keep` stay open as long as the monitor lives.  Raises
+    EngineError, for what `prepare` raises too.
     """
     conmon = programs.needed("conmon", "conmon", "to look after running containers")
     answer, told = os.pipe()
@@ -58,7 +61,7 @@ def start(engine: Engine, job: Job, prepare: Callable[[], None]) -> Started:
     if not pid:
         os.close(answer)
         os.close(go)
-        _become(conmon, engine, job, prepare, told, wait)
+        _become(conmon, engine, job, prepare, told, wait, keep)
     os.close(told)
     os.close(wait)
     try:
@@ -96,7 +99,13 @@ def _started(engine: Engine, job: Job, said: bytes) -> Started:
 
 
 def _become(
-    conmon: str, engine: Engine, job: Job, prepare: Callable[[], None], told: int, wait: int
+    conmon: str,
+    engine: Engine,
+    job: Job,
+    prepare: Callable[[], None],
+    told: int,
+    wait: int,
+    keep: Sequence[int],
 ) -> NoReturn:
     """Make the mounts and turn this process, a child, into conmon."""
     try:
@@ -109,14 +118,13 @@ def _become(
         if engine.hides_unified:
             namespace.hide(cgroups.UNIFIED)
         prepare()
-        os.set_inheritable(told, True)
-        os.set_inheritable(wait, True)
+        for fd in (told, wait, *keep):
+            os.set_inheritable(fd, True)
         # Whoever reads what ferry prints is not to wait for the container's end.
         null = os.open(os.devnull, os.O_RDWR)
         for fd in range(3):
             os.dup2(null, fd)
-        environment = _environment(told, wait)
-        os.execve(conmon, _command(conmon, engine, job), environment)
+        os.execve(conmon, _command(conmon, engine, job), environment(told, wait))
     except BaseException as e:
         known = isinstance(e, FerryError)
         said = {
@@ -127,7 +135,8 @@ def _become(
     os._exit(1)
 
 
-def _environment(told: int, wait: int) -> Mapping[str, str]:
+def environment(told: int, wait: int) -> dict[str, str]:
+    """Return the environment of a monitor that tells by one pipe, and waits for another."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return kept | {"_OCI_SYNCPIPE": str(told), "_OCI_STARTPIPE": str(wait)}
 

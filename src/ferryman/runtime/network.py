@@ -41,53 +41,54 @@ def changing() -> Iterator[None]:
         yield
 
 
-def hold(store: Store, container: Container) -> Held:
-    """Take the ports of a container that is about to start; raises PortTaken, InvalidSettings.
+@contextmanager
+def held(store: Store, container: Container) -> Iterator[Held]:
+    """Give the ports of a container that is about to start, taken; the monitor is to keep them.
 
-    The sockets are for its monitor.
+    Raises PortTaken, InvalidSettings, NetworkNotFound.
     """
-    if not container.networks:
-        return Held({}, [])
-    ipv6 = any(networks.find(store, name).ipv6 for name in container.networks)
-    return ports.hold(container, ipv6=ipv6)
+    found = [networks.find(store, name) for name in container.networks]
+    if all(network.internal for network in found):
+        yield Held({}, [])  # nobody from outside comes into these
+        return
+    taken = ports.hold(container, ipv6=any(network.ipv6 for network in found))
+    try:
+        yield taken
+    finally:
+        taken.close()
 
 
 def connect(
-    store: Store, container: Container, init_pid: int, held: Held | None = None
+    store: Store, container: Container, init_pid: int, held: Held
 ) -> tuple[dict[str, Endpoint], Ports]:
     """Connect a container that has been created, and does not run yet, to all its networks.
 
     Returns its places in them and its published ports, which its state has by then too.  The caller
-    holds the container's lock.  Raises NetworkNotFound, InvalidSettings, PortTaken, NetworkFailed,
+    holds the container's lock.  Raises NetworkNotFound, InvalidSettings, NetworkFailed,
     MissingProgram; what was done by then is for `disconnect`.
     """
     if not container.networks:
         return {}, {}
     namespace = f"/proc/{init_pid}/ns/net"
-    mine = held or hold(store, container)
-    try:
-        with changing():
-            found = [_ready(store, networks.find(store, name)) for name in container.networks]
-            places = {
-                network.name: _place(store, container, network, request, f"eth{number}")
-                for number, (network, request) in enumerate(
-                    zip(found, container.networks.values(), strict=True)
-                )
-            }
-            _keep(store, container, places, mine.ports)
-            main = _main(found)
-            for network in found:
-                place = places[network.name]
-                published = mine.ports if network is main else {}
-                mac = netavark.setup(
-                    container, network, place, published, namespace, main=network is main
-                )
-                places[network.name] = msgspec.structs.replace(place, mac_address=mac)
-            _keep(store, container, places, mine.ports)
-    finally:
-        if held is None:
-            mine.close()
-    return places, mine.ports
+    with changing():
+        found = [_ready(store, networks.find(store, name)) for name in container.networks]
+        places = {
+            network.name: _place(store, container, network, request, f"eth{number}")
+            for number, (network, request) in enumerate(
+                zip(found, container.networks.values(), strict=True)
+            )
+        }
+        _keep(store, container, places, held.ports)
+        main = _main(found)
+        for network in found:
+            place = places[network.name]
+            published = held.ports if network is main else {}
+            mac = netavark.setup(
+                container, network, place, published, namespace, main=network is main
+            )
+            places[network.name] = msgspec.structs.replace(place, mac_address=mac)
+        _keep(store, container, places, held.ports)
+    return places, held.ports
 
 
 def disconnect(store: Store, container: Container, state: State) -> None:

@@ -41,6 +41,11 @@ class Held(NamedTuple):
     """By ``80/tcp``, with the addresses and ports of the host as they turned out."""
     sockets: Sequence[socket.socket]
 
+    @property
+    def files(self) -> list[int]:
+        """The descriptors of the sockets."""
+        return [each.fileno() for each in self.sockets]
+
     def close(self) -> None:
         """Let go of the sockets; those that the monitor has stay."""
         for each in self.sockets:

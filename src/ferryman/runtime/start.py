@@ -89,8 +89,9 @@ def _run(
     resolv.write(store, container, bundle)
     job = _job(store, container, rootfs.folder)
     prepare = partial(_prepare, store, container, rootfs, bundle, size)
-    created = monitor.start(engine, job, prepare)
-    endpoints, ports = network.connect(store, container, created.init.pid)
+    with network.held(store, container) as held:
+        created = monitor.start(engine, job, prepare, held.files)
+        endpoints, ports = network.connect(store, container, created.init.pid, held)
     state = msgspec.structs.replace(
         state, init=created.init, monitor=created.monitor, endpoints=endpoints, ports=ports
     )

@@ -1,0 +1,71 @@
+"""Attach: our streams become those of a container that runs."""
+
+import os
+import time
+
+from ferryman.errors import Conflict
+from ferryman.operations.run import forwarding
+from ferryman.runtime import attach as sockets
+from ferryman.runtime import record, terminal
+from ferryman.runtime.attach import Streams
+from ferryman.runtime.finish import exit_code, settled
+from ferryman.runtime.record import Container, State, exited
+from ferryman.store.layout import Store
+
+_PATIENCE = 10.0  # seconds for the monitor to write down an exit code
+_PAUSE = 0.002
+
+
+def attach(
+    store: Store,
+    text: str,
+    streams: Streams,
+    *,
+    detach_keys: bytes = terminal.DETACH_KEYS,
+    proxy_signals: bool = True,
+) -> int | None:
+    """Attach to a running container, and return its exit code when it has ended.
+
+    None when the user detached.  Signals are not passed on to a container with a terminal: keys
+    are.  Raises ContainerNotFound, Conflict (it does not run), StoreError.
+    """
+    container, state = running(store, text)
+    config = container.config
+    connection = sockets.connect(f"{record.folder(store, container.id)}/bundle")
+    to_the_end = sockets.follow(
+        connection,
+        streams if config.open_stdin else streams._replace(stdin=None),
+        tty=config.tty,
+        detach_keys=detach_keys,
+        forward=forwarding(store, container) if proxy_signals and not config.tty else None,
+        redraw=config.tty,
+    )
+    return _exit_code(store, container, state) if to_the_end else None
+
+
+def running(store: Store, text: str) -> tuple[Container, State]:
+    """Return a container that can be attached to; raises ContainerNotFound, Conflict."""
+    container = record.find(store, text)
+    state = settled(store, container)
+    for status, advice in (
+        ("restarting", "wait until it is running"),
+        ("paused", "unpause it first"),
+    ):
+        if state.status == status:
+            raise Conflict(f"You cannot attach to a {status} container, {advice}")
+    if not state.up or state.init is None:
+        raise Conflict("You cannot attach to a stopped container, start it first")
+    return container, state
+
+
+def _exit_code(store: Store, container: Container, state: State) -> int:
+    """Return the exit code as the monitor writes it down, before anybody may remove it."""
+    assert state.init is not None
+    exited(state.init)
+    folder = record.folder(store, container.id)
+    deadline = time.monotonic() + _PATIENCE
+    while (code := exit_code(folder, container.id)) is None:
+        if time.monotonic() > deadline or not os.path.isdir(folder):
+            return settled(store, container).exit_code
+        time.sleep(_PAUSE)
+    return code
