@@ -25,7 +25,7 @@ def test_exec_where_nothing_runs(box: Ferry) -> None:
 
 
 def test_logs(box: Ferry) -> None:
-    box(*RUN, "--name", "talks", "box:1", "sh", "-c", "echo out; echo err >&2; echo end")
+    box(*RUN, "--name", "talks", "box:1", "sh", "-c", "echo out; echo err >&2; sleep 0.3; echo end")
     done = box("logs", "talks")
     assert (done.stdout, done.stderr) == (b"out\nend\n", b"err\n")
     assert box("logs", "--tail", "1", "talks").stdout == b"end\n"
