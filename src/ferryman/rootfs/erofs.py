@@ -188,6 +188,7 @@ class _Index:
         """Write an inode and return its number; a folder's has not got its place yet."""
         member = node.member
         size = place = 0
+        mode = _KINDS[member.type][0] | member.mode
         layout = _PLAIN
         behind = b""
         if member.pax or node.opaque:
@@ -201,7 +202,7 @@ class _Index:
                 place, chunks = self._chunked(holes)
                 behind += chunks
         elif member.type == tar.SYMLINK:
-            size = len(member.link)
+            size, mode = len(member.link), 0o120777  # whatever the layer says, as on any filesystem
             if _INODE.size + len(behind) + size <= _BLOCK:
                 layout = _INLINE
                 behind += member.link
@@ -221,7 +222,7 @@ class _Index:
         self._inodes += _INODE.pack(
             layout,
             count,
-            _KINDS[member.type][0] | member.mode,
+            mode,
             0,
             size,
             place,
