@@ -1,0 +1,446 @@
+"""Layers mounted where they lie, compared with the same unpacked; the kernel is the judge."""
+
+import hashlib
+import os
+import resource
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ferryman.archive import tar
+from ferryman.archive.tar import Member
+from ferryman.errors import InvalidImage
+from ferryman.rootfs import loop, posix_acl, syscalls
+from ferryman.rootfs.erofs import NotMountable, write_index
+from ferryman.rootfs.extract import extract
+from ferryman.rootfs.merged import Layer
+from tests.rootfs.seen import Entry, T, apart, seen
+from tests.rootfs.test_loop import gone
+
+pytestmark = [
+    pytest.mark.skipif(os.getuid() != 0, reason="to mount takes root"),
+    pytest.mark.skipif(
+        tuple(map(int, os.uname().release.split(".")[:2])) < (6, 4),
+        reason="blocks of 512 bytes take Linux 6.4",
+    ),
+]
+
+CAPABILITY = struct.pack("<I4I", 0x02000001, 1 << 10, 0, 0, 0)
+
+
+class Item(NamedTuple):
+    """A member of a layer, with its content."""
+
+    member: Member
+    content: bytes = b""
+
+
+def item(
+    name: bytes,
+    type: bytes = tar.FILE,
+    content: bytes = b"",
+    *,
+    link: bytes = b"",
+    xattrs: dict[bytes, bytes] | None = None,
+    mode: int = 0o644,
+    owner: tuple[int, int] = (0, 0),
+    mtime_ns: int = 0,
+    device: tuple[int, int] = (0, 0),
+) -> Item:
+    pax = {b"SCHILY.xattr." + key: value for key, value in (xattrs or {}).items()}
+    return Item(
+        Member(name, type, len(content), link, mode, *owner, mtime_ns, device, pax, 0), content
+    )
+
+
+def folder(name: bytes, **fields: int) -> Item:
+    return item(name, tar.FOLDER, mode=fields.pop("mode", 0o755), **fields)
+
+
+def write(path: Path, *items: Item) -> Path:
+    """Write a layer's tar."""
+    with open(path, "wb") as f:
+        for member, content in items:
+            f.write(tar.header(member) + content.ljust(tar.padded(len(content)), b"\0"))
+        f.write(tar.END)
+    return path
+
+
+def acl(mode: int, uid: int) -> bytes:
+    """Return an access control list of a file of this mode: another user may read it, too."""
+    entries = [
+        (1, mode >> 6 & 7, 0xFFFFFFFF),
+        (2, 4, uid),
+        (4, 0, 0xFFFFFFFF),
+        (16, mode >> 3 & 7, 0xFFFFFFFF),
+        (32, mode & 7, 0xFFFFFFFF),
+    ]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Layer]:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        yield Layer(fd, os.fstat(fd).st_size, "the layer")
+    finally:
+        os.close(fd)
+
+
+def indexed(layer: Path) -> Path:
+    """Write a layer's index beside it."""
+    index = layer.with_suffix(".erofs")
+    with opened(layer) as source, open(index, "wb") as f:
+        write_index(source, f.fileno())
+    return index
+
+
+def mounted(layer: Path, look: Callable[[Path], T]) -> T:
+    """Mount a layer where it lies, in a process of its own, and return what `look` finds there."""
+    index = indexed(layer)
+    at = layer.with_suffix(".mounted")
+    at.mkdir(exist_ok=True)
+
+    def inside() -> T:
+        with loop.opened(str(index)) as device, loop.opened(str(layer)) as data:
+            syscalls.mount(device, at, "erofs", syscalls.MS_RDONLY, f"device={data}")
+        return look(at)
+
+    return apart(inside)
+
+
+def unpacked(layer: Path) -> dict[bytes, Entry]:
+    """Unpack a layer, and return what is there."""
+    into = layer.with_suffix(".unpacked")
+    into.mkdir()
+    with opened(layer) as source:
+        extract(source, str(into))
+    return seen(into)
+
+
+def assert_same(layer: Path) -> dict[bytes, Entry]:
+    """Check that a layer is the same mounted as unpacked; return what is in it."""
+    want = unpacked(layer)
+    there = mounted(layer, seen)
+    assert there == want
+    return there
+
+
+NAMES = st.lists(
+    st.sampled_from(
+        [b"a", b"b", b"c", b"d", b"!", b"-x", b"\xff\xfe", b"a b\n", b"x" * 255]
+        + [b"a" * n for n in (2, 83, 84)]
+    ),
+    min_size=1,
+    max_size=4,
+).map(b"/".join)
+MARKS = st.sampled_from([b".wh.a", b".wh.b", b"a/.wh.b", b"a/.wh..wh..opq", b".wh..wh.plnk"])
+TARGETS = st.one_of(
+    NAMES,
+    st.sampled_from([b"/", b"..", b"../a", b"/a/b", b"none", b"l" * 448, b"l" * 449, b"l" * 4095]),
+)
+MODES = st.sampled_from([0, 0o644, 0o755, 0o4755, 0o2750, 0o1777, 0o7777])
+IDS = st.sampled_from([0, 1000, 65535, 65536, (1 << 32) - 2])
+TIMES = st.sampled_from([0, 1, -1, 999_999_999, 1_700_000_000_123_456_789, (1 << 33) * 10**9 + 5])
+BYTES = st.one_of(st.binary(max_size=40), st.integers(0, 3000).map(os.urandom))
+
+
+@st.composite
+def items(draw: st.DrawFn) -> Item:
+    """Any member that the kernel takes as it is, wherever it may lead."""
+    type = draw(st.sampled_from([*(tar.FILE, tar.FOLDER) * 3, *b"12346".decode()]))
+    type = type if isinstance(type, bytes) else type.encode()
+    mode = draw(MODES)
+    xattrs = draw(
+        st.dictionaries(
+            st.sampled_from([b"trusted.t", b"trusted.overlay.opaque", b"security.s", b"odd.name"]),
+            st.binary(max_size=300),
+            max_size=2,
+        )
+    )
+    if type in (tar.FILE, tar.FOLDER):
+        if draw(st.integers(0, 5)) == 0:
+            xattrs |= draw(st.fixed_dictionaries({b"user.u": st.binary(max_size=700)}))
+        if draw(st.integers(0, 9)) == 0:
+            xattrs[posix_acl.ACCESS] = acl(mode, draw(IDS))
+    if type == tar.FILE and draw(st.integers(0, 9)) == 0:
+        xattrs[b"security.capability"] = CAPABILITY
+    if type == tar.FOLDER and draw(st.integers(0, 9)) == 0:
+        xattrs[posix_acl.DEFAULT] = acl(mode, draw(IDS))
+    return item(
+        draw(st.one_of(NAMES, NAMES, NAMES, MARKS, st.just(b"./")))
+        if type == tar.FOLDER
+        else draw(st.one_of(NAMES, NAMES, NAMES, MARKS)),
+        type,
+        draw(BYTES) if type == tar.FILE else b"",
+        link=draw(TARGETS if type == tar.SYMLINK else NAMES)
+        if type in (tar.SYMLINK, tar.HARDLINK)
+        else b"",
+        xattrs=xattrs,
+        mode=mode,
+        owner=(draw(IDS), draw(IDS)),
+        mtime_ns=draw(TIMES),
+        device=draw(st.sampled_from([(0, 0), (1, 3), (4095, (1 << 20) - 1), (8, 300)]))
+        if type in (tar.CHARACTER, tar.BLOCK_DEVICE)
+        else (0, 0),
+    )
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(members=st.lists(items(), max_size=25))
+def test_any_layer(tmp_path_factory: pytest.TempPathFactory, members: list[Item]) -> None:
+    """A layer is the same mounted as unpacked, or an error for the same reason."""
+    path = tmp_path_factory.mktemp("any")
+    # What cannot be there is left out, so that the rest may be looked at.
+    kept: list[Item] = []
+    for member in members:
+        layer = write(path / "layer.tar", *kept, member)
+        try:
+            indexed(layer)
+        except InvalidImage as e:
+            why = str(e)
+            with opened(layer) as source, pytest.raises(InvalidImage) as other:
+                extract(source, str(path))
+            assert str(other.value) == why
+        else:
+            kept.append(member)
+    layer = write(path / "layer.tar", *kept)
+    assert_same(layer)
+    assert gone(layer)
+    assert gone(layer.with_suffix(".erofs"))
+
+
+def test_base(base_tar: Path, base_tree: Path, tmp_path: Path) -> None:
+    """A real system is the same as that which it was packed from, and its programs run."""
+    layer = tmp_path / "base.tar"
+    layer.symlink_to(base_tar)
+
+    def look(at: Path) -> tuple[dict[bytes, Entry], bytes]:
+        said = subprocess.run(
+            ["chroot", at, "python3", "-c", "import json, ssl; print(json.dumps([6 * 7]))"],
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return seen(at), said.stdout
+
+    there, said = mounted(layer, look)
+    assert said == b"[42]\n"
+    want = seen(base_tree)
+    assert there.keys() == want.keys()
+    assert [path for path in want if there[path] != want[path]] == []
+
+
+def test_names_in_a_folder(tmp_path: Path) -> None:
+    """Each name is found, none that is not there is, in folders of one block and of many."""
+    names = [b"%s%d" % (b"n" * (number % 240), number) for number in range(3000)]
+    layer = write(tmp_path / "layer.tar", *(item(b"d/" + name) for name in names), folder(b"e"))
+
+    def look(at: Path) -> tuple[set[bytes], bool, bool, int]:
+        top = os.fsencode(at)
+        return (
+            set(os.listdir(top + b"/d")),
+            all(os.path.isfile(top + b"/d/" + name) for name in names),
+            any(os.path.lexists(top + b"/d/" + name[:-1] + b"x") for name in names),
+            len(os.listdir(at / "e")),
+        )
+
+    assert mounted(layer, look) == (set(names), True, False, 0)
+
+
+def test_numbers_of_folders(tmp_path: Path) -> None:
+    """Each folder says of itself, and of the one above, what that says of itself."""
+    layer = write(tmp_path / "layer.tar", item(b"a/b/c/d"), item(b"a/!/x"), folder(b"a/b/e"))
+
+    def look(at: Path) -> bool:
+        return all(
+            os.stat(os.path.join(folder, "..")).st_ino == os.stat(folder.parent).st_ino
+            and numbers(folder)[".."] == os.stat(folder.parent).st_ino
+            and numbers(folder)["."] == os.stat(folder).st_ino
+            for folder in (at / "a", at / "a/!", at / "a/b", at / "a/b/c", at / "a/b/e")
+        )
+
+    def numbers(folder: Path) -> dict[str, int]:
+        listed = subprocess.run(["ls", "-ai1", folder], stdout=subprocess.PIPE, check=True)
+        return {
+            line.split()[1]: int(line.split()[0])
+            for line in listed.stdout.decode().split("\n")
+            if line
+        }
+
+    assert mounted(layer, look)
+
+
+def test_deep(tmp_path: Path) -> None:
+    depth = 4000
+    layer = write(tmp_path / "layer.tar", item(b"d/" * depth + b"f", content=b"deep"))
+
+    def look(at: Path) -> bytes:
+        fd = os.open(at, os.O_RDONLY)
+        for _ in range(depth):
+            below = os.open("d", os.O_RDONLY, dir_fd=fd)
+            os.close(fd)
+            fd = below
+        with open(os.open("f", os.O_RDONLY, dir_fd=fd), "rb") as f:
+            return f.read()
+
+    assert mounted(layer, look) == b"deep"
+
+
+@pytest.mark.parametrize(
+    "form", ["gnu", "posix --sparse-version=0.0", "posix --sparse-version=0.1", "posix"]
+)
+def test_sparse(tmp_path: Path, form: str) -> None:
+    """Holes are holes, in all forms that GNU tar gives them."""
+    files = tmp_path / "files"
+    files.mkdir()
+    for name, size, pieces in (
+        ("hole", 1 << 40, []),
+        ("end", (1 << 20) + 7, [(0, b"a" * 100), (1 << 19, b"b" * 5000)]),
+        ("full", 70000, [(69000, b"c" * 1000)]),
+        ("many", 300 << 20, [(n << 20, b"%d" % n) for n in range(0, 300, 4)]),
+    ):
+        with open(files / name, "wb") as f:
+            for at, content in pieces:
+                f.seek(at)
+                f.write(content)
+            f.truncate(size)
+    layer = tmp_path / "layer.tar"
+    subprocess.run(
+        ["tar", "-C", files, "-S", *f"--format={form}".split(), "-cf", layer, "."], check=True
+    )
+
+    def look(at: Path) -> list[tuple[int, bytes]]:
+        found = []
+        for file in sorted(at.iterdir()):
+            with open(file, "rb") as f:
+                if file.name != "hole":  # it would take hours
+                    found.append((file.stat().st_size, hashlib.file_digest(f, "sha256").digest()))
+                else:
+                    f.seek(-4096, os.SEEK_END)
+                    found.append((file.stat().st_size, f.read()))
+        return found
+
+    assert mounted(layer, look) == look(files)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        item(b"f", content=b"x" * 600, xattrs={b"user.large": bytes(1 << 16)}),
+        item(b"f", xattrs={b"user." + b"n" * 251: b""}),
+        item(b"f", xattrs={b"user.": b""}),
+        item(b"l", tar.SYMLINK, link=b"f", xattrs={b"user.u": b""}),
+        item(b"f", mode=0o600, xattrs={posix_acl.ACCESS: acl(0o644, 1000)}),
+        item(b"f", mode=0o644, xattrs={posix_acl.ACCESS: b"rubbish"}),
+        item(b"f", mode=0o644, xattrs={posix_acl.DEFAULT: acl(0o644, 1000)}),
+        item(b"f", xattrs={b"trusted.%d" % n: bytes(60000) for n in range(5)}),
+    ],
+)
+def test_not_mountable(tmp_path: Path, refused: Item) -> None:
+    """What the kernel would not have as it stands, when written, is left to be unpacked."""
+    layer = write(tmp_path / "layer.tar", refused)
+    with pytest.raises(NotMountable):
+        indexed(layer)
+
+
+def test_odd_pieces(tmp_path: Path) -> None:
+    """Pieces of a sparse file that are no whole blocks cannot be mapped."""
+    member, _ = item(b"f", content=b"abcdef")
+    pax = {b"GNU.sparse.map": b"0,3,1000,3", b"GNU.sparse.size": b"2000"}
+    header = tar.header(member._replace(pax={}))
+    records = b"".join(
+        b"%d %s=%s\n" % (len(key) + len(value) + 5, key, value) for key, value in pax.items()
+    )
+    extended = bytearray(tar.header(member._replace(name=b"pax", size=len(records))))
+    extended[156:157] = b"x"
+    extended[148:156] = b" " * 8
+    extended[148:156] = b"%06o\0 " % sum(extended)
+    layer = tmp_path / "layer.tar"
+    layer.write_bytes(
+        extended + records.ljust(512, b"\0") + header + b"abcdef".ljust(512, b"\0") + tar.END
+    )
+    with pytest.raises(NotMountable):
+        indexed(layer)
+
+
+def test_same_bytes(tmp_path: Path) -> None:
+    """The same layer gives the same index."""
+    layer = write(
+        tmp_path / "layer.tar", item(b"a/b", content=b"x"), item(b"a/.wh.c"), folder(b"d")
+    )
+    first = indexed(layer).read_bytes()
+    assert indexed(layer).read_bytes() == first
+    assert len(first) % 4096 == 0
+
+
+def test_under_overlay(tmp_path: Path) -> None:
+    """Whiteouts and opaque folders hide what is below."""
+    lower = write(
+        tmp_path / "lower.tar",
+        *(item(name, content=b"lower") for name in (b"a/x", b"a/y", b"b/x", b"c/x", b"c/y")),
+    )
+    upper = write(
+        tmp_path / "upper.tar",
+        item(b"a/.wh.x"),
+        item(b"b/.wh..wh..opq"),
+        item(b"b/z", content=b"upper"),
+        item(b".wh.c"),
+        item(b"c/x", content=b"upper"),
+    )
+    at = tmp_path / "merged"
+    at.mkdir()
+
+    def look(upper_at: Path) -> dict[str, bytes]:
+        with ExitStack() as stack:
+            index = lower.with_suffix(".erofs")
+            lower_at = lower.with_suffix(".mounted")
+            devices = [stack.enter_context(loop.opened(str(path))) for path in (index, lower)]
+            syscalls.mount(
+                devices[0], lower_at, "erofs", syscalls.MS_RDONLY, f"device={devices[1]}"
+            )
+        syscalls.mount("overlay", at, "overlay", 0, f"lowerdir={upper_at}:{lower_at}")
+        return {
+            str(path.relative_to(at)): path.read_bytes() for path in at.rglob("*") if path.is_file()
+        }
+
+    indexed(lower)
+    lower.with_suffix(".mounted").mkdir()
+    assert mounted(upper, look) == {"a/y": b"lower", "b/z": b"upper", "c/x": b"upper"}
+
+
+@pytest.mark.slow
+def test_a_million_files(tmp_path: Path) -> None:
+    """Memory is bounded, and the root is found however many there are."""
+    layer = tmp_path / "layer.tar"
+    with open(layer, "wb") as f:
+        for number in range(1000):
+            f.write(tar.header(folder(b"d%03d" % number).member))
+            plain = bytearray(tar.header(item(b"d%03d/f000" % number).member))
+            total = sum(plain) - sum(plain[148:156]) + 8 * 32 - 3 * ord("0")
+            for n in range(999):
+                digits = b"%03d" % n
+                plain[6:9] = digits
+                plain[148:156] = b"%06o\0 " % (total + sum(digits))
+                f.write(plain)
+        f.write(tar.END)
+
+    def memory() -> int:
+        indexed(layer)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def look(at: Path) -> tuple[int, int]:
+        return len(os.listdir(at)), sum(len(os.listdir(folder)) for folder in at.iterdir())
+
+    assert apart(memory) < 1 << 20  # KiB
+    assert mounted(layer, look) == (1000, 999_000)
