@@ -60,8 +60,8 @@ def item(
     )
 
 
-def folder(name: bytes, **fields: int) -> Item:
-    return item(name, tar.FOLDER, mode=fields.pop("mode", 0o755), **fields)
+def folder(name: bytes) -> Item:
+    return item(name, tar.FOLDER, mode=0o755)
 
 
 def write(path: Path, *items: Item) -> Path:
@@ -110,7 +110,7 @@ def mounted(layer: Path, look: Callable[[Path], T]) -> T:
 
     def inside() -> T:
         with loop.opened(str(index)) as device, loop.opened(str(layer)) as data:
-            syscalls.mount(device, at, "erofs", syscalls.MS_RDONLY, f"device={data}")
+            syscalls.mount(device, str(at), "erofs", syscalls.MS_RDONLY, f"device={data}")
         return look(at)
 
     return apart(inside)
@@ -407,9 +407,9 @@ def test_under_overlay(tmp_path: Path) -> None:
             lower_at = lower.with_suffix(".mounted")
             devices = [stack.enter_context(loop.opened(str(path))) for path in (index, lower)]
             syscalls.mount(
-                devices[0], lower_at, "erofs", syscalls.MS_RDONLY, f"device={devices[1]}"
+                devices[0], str(lower_at), "erofs", syscalls.MS_RDONLY, f"device={devices[1]}"
             )
-        syscalls.mount("overlay", at, "overlay", 0, f"lowerdir={upper_at}:{lower_at}")
+        syscalls.mount("overlay", str(at), "overlay", 0, f"lowerdir={upper_at}:{lower_at}")
         return {
             str(path.relative_to(at)): path.read_bytes() for path in at.rglob("*") if path.is_file()
         }
