@@ -27,7 +27,7 @@ def test_all_images_by_default(ask: Ask, some_images: Path) -> None:
     heads = [line.split("  ")[0] for line in lines if line[0] not in "├└"]
     assert heads == [
         "some/a:1, some/a:two, quay.io/some/a:3, other:latest",
-        *("some/b:1", "<none>", "some/old:1", "some/never:1", "some/empty:1"),
+        *("some/b:1", "some/old:1", "some/never:1", "some/empty:1", "<none>"),
     ]
 
 
