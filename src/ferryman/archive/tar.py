@@ -7,6 +7,7 @@ a header says is trusted before it is checked, and reading 10,000 headers must t
 import struct
 from collections.abc import Generator, Iterator
 from typing import NamedTuple, Protocol
+from zlib import adler32
 
 from ferryman.errors import InvalidArchive
 
@@ -388,7 +389,7 @@ def _parse(block: bytes, offset: int) -> Member:
 
 def _sums_up(block: bytes) -> bool:
     checksum = block[148:156]
-    total = sum(block) - sum(checksum) + 8 * 0x20
+    total = _sum(block) - sum(checksum) + 8 * 0x20
     try:
         stored = _number(checksum)
     except ValueError:
@@ -398,6 +399,12 @@ def _sums_up(block: bytes) -> bool:
     # Some old programs sum up signed bytes.
     high = sum(byte > 127 for byte in block) - sum(byte > 127 for byte in checksum)
     return stored == total - 256 * high
+
+
+def _sum(block: bytes) -> int:
+    """Return the sum of a block's bytes, several times as fast as `sum` does."""
+    # The lower half of Adler-32 is one more than the sum, as long as that has room there.
+    return (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
 
 
 def _number(field: bytes) -> int:
