@@ -241,6 +241,18 @@ def test_base(base_tar: Path, base_tree: Path, tmp_path: Path) -> None:
     assert [path for path in want if there[path] != want[path]] == []
 
 
+def test_more_behind_the_end(tmp_path: Path) -> None:
+    """A tar need not end with a whole block, and what is behind its end marker is nobody's."""
+    layer = write(tmp_path / "layer.tar", item(b"f", content=b"x" * 1000))
+    with open(layer, "ab") as f:
+        f.write(b"y" * 100)
+    assert assert_same(layer).keys() == {b"", b"f"}
+
+
+def test_empty(tmp_path: Path) -> None:
+    assert assert_same(write(tmp_path / "layer.tar")).keys() == {b""}
+
+
 def test_names_in_a_folder(tmp_path: Path) -> None:
     """Each name is found, none that is not there is, in folders of one block and of many."""
     names = [b"%s%d" % (b"n" * (number % 240), number) for number in range(3000)]
