@@ -13,6 +13,8 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.rootfs.seen import Entry, T, apart, seen
+from tests.rootfs.test_loop import gone
 
 from ferryman.archive import tar
 from ferryman.archive.tar import Member
@@ -21,8 +23,6 @@ from ferryman.rootfs import loop, posix_acl, syscalls
 from ferryman.rootfs.erofs import NotMountable, write_index
 from ferryman.rootfs.extract import extract
 from ferryman.rootfs.merged import Layer
-from tests.rootfs.seen import Entry, T, apart, seen
-from tests.rootfs.test_loop import gone
 
 pytestmark = [
     pytest.mark.skipif(os.getuid() != 0, reason="to mount takes root"),
