@@ -13,8 +13,6 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.rootfs.seen import Entry, T, apart, seen
-from tests.rootfs.test_loop import gone
 
 from ferryman.archive import tar
 from ferryman.archive.tar import Member
@@ -23,6 +21,8 @@ from ferryman.rootfs import loop, posix_acl, syscalls
 from ferryman.rootfs.erofs import NotMountable, write_index
 from ferryman.rootfs.extract import extract
 from ferryman.rootfs.merged import Layer
+from tests.rootfs.seen import Entry, T, apart, seen
+from tests.rootfs.test_loop import gone
 
 pytestmark = [
     pytest.mark.skipif(os.getuid() != 0, reason="to mount takes root"),
