@@ -5,9 +5,8 @@ import stat
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ferryman.rootfs import whiteout
 from ferryman.rootfs.pack import walk
-
-_TRUSTED_OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 
 
 class Change(NamedTuple):
@@ -29,7 +28,7 @@ def changes(upper: int, lowers: Sequence[str]) -> list[Change]:
         while opaque and not entry.path.startswith(opaque[-1]):
             opaque.pop()
         below = None if opaque else _below(lowers, entry.path)
-        if stat.S_ISCHR(entry.status.st_mode) and not entry.status.st_rdev:
+        if whiteout.is_whiteout(entry.status):
             if below is not None:
                 found.append(Change("D", entry.path))
             continue
@@ -46,8 +45,7 @@ def _below(lowers: Sequence[str], path: bytes) -> os.stat_result | None:
         root = os.fsencode(lower)
         status = _lstat(root + b"/" + path)
         if status is not None:
-            gone = stat.S_ISCHR(status.st_mode) and not status.st_rdev
-            return None if gone else status
+            return None if whiteout.is_whiteout(status) else status
         if _hidden_at(root, parents):
             return None
     return None
@@ -80,10 +78,10 @@ def _is_opaque(folder: int, name: str) -> bool:
 
 
 def _marked(path: bytes) -> bool:
-    for key in _TRUSTED_OPAQUE:
+    def value(name: str) -> bytes | None:
         try:
-            if os.getxattr(path, key, follow_symlinks=False) == b"y":
-                return True
+            return os.getxattr(path, name, follow_symlinks=False)
         except OSError:
-            continue
-    return False
+            return None
+
+    return whiteout.opaque(value)

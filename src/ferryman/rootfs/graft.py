@@ -14,7 +14,6 @@ from ferryman.rootfs import pack
 from ferryman.rootfs.pack import Entry
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_XATTRS = ("user.", "security.capability", "system.posix_acl_")
 
 
 def graft(
@@ -173,7 +172,7 @@ def _attributes(
             os.close(fd)
     with suppress(OSError):
         for key in os.listxattr(origin, follow_symlinks=False):
-            if key.startswith(_XATTRS):
+            if key.startswith(pack.KEPT_XATTRS):
                 value = os.getxattr(origin, key, follow_symlinks=False)
                 os.setxattr(made, key, value, follow_symlinks=False)
     times = (status.st_mtime_ns, status.st_mtime_ns)

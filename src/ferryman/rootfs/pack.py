@@ -14,17 +14,15 @@ from ferryman.archive import tar
 from ferryman.archive.tar import Member
 from ferryman.archive.write import Sink
 from ferryman.errors import StoreError
+from ferryman.rootfs import whiteout
 
 _XATTR = b"SCHILY.xattr."
 # Others are the host's business (labels of a security module) or overlay's own marks.
-_KEPT_XATTRS = ("user.", "security.capability", "system.posix_acl_")
+KEPT_XATTRS = ("user.", "security.capability", "system.posix_acl_")
 _DROPPED_XATTRS = "user.overlay."
-_OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 # Files up to this size go out with the headers around them, in one write.
 _SMALL = 128 << 10
 _GATHER = 1 << 20
-_WHITEOUT = b".wh."
-_OPAQUE_MARK = b".wh..wh..opq"
 
 _TYPES = {
     stat.S_IFREG: tar.FILE,
@@ -115,9 +113,9 @@ class Packer:
         """Write an entry, under another name if one is given; raises OSError, StoreError."""
         name = entry.path if name is None else name
         status = entry.status
-        if self._whiteouts and _is_whiteout(status):
+        if self._whiteouts and whiteout.is_whiteout(status):
             folder, slash, last = name.rpartition(b"/")
-            self._write(tar.header(_mark(folder + slash + _WHITEOUT + last, status)))
+            self._write(tar.header(_mark(folder + slash + whiteout.PREFIX + last, status)))
             return
         kind = _TYPES.get(stat.S_IFMT(status.st_mode))
         if kind is None:
@@ -130,8 +128,8 @@ class Packer:
             xattrs = _xattrs(_proc_path(entry))
             member = member._replace(name=name + b"/", pax=_pax(xattrs))
             self._write(tar.header(member))
-            if self._whiteouts and any(xattrs.get(key) == b"y" for key in _OPAQUE):
-                self._write(tar.header(_mark(name + b"/" + _OPAQUE_MARK, status)))
+            if self._whiteouts and whiteout.opaque(xattrs.get):
+                self._write(tar.header(_mark(name + b"/" + whiteout.OPAQUE, status)))
             return
         if kind == tar.SYMLINK:
             try:
@@ -243,10 +241,6 @@ def _open_file(entry: Entry, flags: int) -> int:
         return os.open(entry.name, flags & ~os.O_NOATIME, dir_fd=entry.folder)
 
 
-def _is_whiteout(status: os.stat_result) -> bool:
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-
-
 def _mark(name: bytes, status: os.stat_result) -> Member:
     return Member(name, tar.FILE, 0, b"", 0, 0, 0, status.st_mtime_ns, (0, 0), {}, 0)
 
@@ -287,5 +281,5 @@ def _pax(xattrs: dict[str, bytes]) -> dict[bytes, bytes]:
     return {
         _XATTR + os.fsencode(name): value
         for name, value in xattrs.items()
-        if name.startswith(_KEPT_XATTRS) and not name.startswith(_DROPPED_XATTRS)
+        if name.startswith(KEPT_XATTRS) and not name.startswith(_DROPPED_XATTRS)
     }

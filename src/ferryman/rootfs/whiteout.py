@@ -10,6 +10,7 @@ nothing of the folder is left   ``.wh..wh..opq`` in it     its attribute ``overl
 
 import os
 import stat
+from collections.abc import Callable
 
 PREFIX = b".wh."
 OPAQUE = b".wh..wh..opq"
@@ -32,6 +33,11 @@ def hidden(name: bytes) -> bytes | None:
 def is_whiteout(status: os.stat_result) -> bool:
     """Tell whether a file is overlay's mark for one that is gone."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def opaque(value: Callable[[str], bytes | None]) -> bool:
+    """Tell whether a folder is marked as opaque; `value` gives an attribute of it by its name."""
+    return any(value(os.fsdecode(name)) == b"y" for name in (TRUSTED_OPAQUE, USER_OPAQUE))
 
 
 def opaque_xattr(*, user: bool) -> bytes:
