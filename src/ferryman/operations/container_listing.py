@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ferryman.errors import FerryError, InvalidFlag, UsageError
+from ferryman.errors import FerryError, UsageError
 from ferryman.image.config import seconds
+from ferryman.operations.filters import parsed as parsed_filters
 from ferryman.runtime import record
 from ferryman.runtime.finish import settled
 from ferryman.runtime.record import Container, ContainerNotFound, State
@@ -34,7 +35,7 @@ def listed(
     `last` is how many at the most, running or not (0: no limit); `filters` are ``key=value`` with
     docker's keys.  Raises InvalidFlag, UsageError, StoreError.
     """
-    parsed = _parsed(filters)
+    parsed = parsed_filters(filters, _TESTS)
     tests = [_test(store, key, values) for key, values in parsed.items()]
     # As in docker: who asks for a state means all containers that are in it.
     every = every or last > 0 or bool(parsed.keys() & {"status", "exited"})
@@ -48,21 +49,6 @@ def listed(
         if shown and all(test(row) for test in tests):
             rows.append(row)
     return rows[:last] if last > 0 else rows
-
-
-def _parsed(filters: Sequence[str]) -> dict[str, list[str]]:
-    parsed: dict[str, list[str]] = {}
-    for text in filters:
-        key, equals, value = text.partition("=")
-        key = key.strip().lower()
-        if not equals:
-            raise InvalidFlag(
-                f'invalid argument "{text}": bad format of filter (expected name=value)'
-            )
-        if key not in _TESTS:
-            raise UsageError(f"invalid filter '{key}'")
-        parsed.setdefault(key, []).append(value.strip())
-    return parsed
 
 
 Test = Callable[[Row], bool]

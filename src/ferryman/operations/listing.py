@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ferryman.errors import InvalidFlag, UsageError
+from ferryman.errors import UsageError
 from ferryman.image.config import moment, seconds
 from ferryman.image.reference import Reference
+from ferryman.operations.filters import parsed as parsed_filters
 from ferryman.store import images
 from ferryman.store.images import Image, all_images, find
 from ferryman.store.layout import Store
@@ -39,7 +40,7 @@ def listed(
     """
     with reading(store):
         found = all_images(store)
-        parsed = _parsed(filters)
+        parsed = parsed_filters(filters, _KEYS)
         tests = [_test(store, key, values) for key, values in parsed.items() if key in _TESTS]
         patterns = [*references, *parsed.get("reference", [])]
         rows = [
@@ -59,21 +60,6 @@ def _names(image: Image, patterns: Sequence[str]) -> Sequence[Reference | None]:
     if not patterns:
         return image.names or (None,)
     return [name for name in image.names if any(matches(name, p) for p in patterns)]
-
-
-def _parsed(filters: Sequence[str]) -> dict[str, list[str]]:
-    parsed: dict[str, list[str]] = {}
-    for text in filters:
-        key, equals, value = text.partition("=")
-        key = key.strip().lower()
-        if not equals:
-            raise InvalidFlag(
-                f'invalid argument "{text}": bad format of filter (expected name=value)'
-            )
-        if key not in _KEYS:
-            raise UsageError(f"invalid filter '{key}'")
-        parsed.setdefault(key, []).append(value.strip())
-    return parsed
 
 
 _TESTS = ("before", "dangling", "label", "label!", "since", "until")
