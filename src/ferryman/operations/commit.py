@@ -7,22 +7,17 @@ from typing import Any
 import msgspec
 
 from ferryman.build.change import apply_changes
-from ferryman.errors import StoreError
 from ferryman.image import config as configs
-from ferryman.image import manifest as manifests
-from ferryman.image.decode import encode
 from ferryman.image.digest import Digest
-from ferryman.image.manifest import Descriptor, Manifest
 from ferryman.image.reference import Reference
+from ferryman.operations import new_image
 from ferryman.operations.stop import engine_of
 from ferryman.rootfs.layer import layer_of
 from ferryman.runtime import record
 from ferryman.runtime.finish import now, settled
 from ferryman.runtime.record import Container, State
-from ferryman.store import blobs
 from ferryman.store.collect import working
 from ferryman.store.images import of_target, read_document
-from ferryman.store.index import named, nameless, update
 from ferryman.store.layout import Store
 from ferryman.store.lease import reading
 
@@ -56,28 +51,7 @@ def commit(
         lease.protect([layer.digest])
         created = now()
         document = _document(parent, settings, container, layer.digest, created, author, message)
-        try:
-            if blobs.size(store, layer.digest) != layer.size:
-                blobs.adopt(lease, layer.path, layer.digest)
-            text_of_config = encode(document)
-            image_id = blobs.put(lease, text_of_config)
-            manifest = encode(
-                Manifest(
-                    schema_version=2,
-                    media_type=manifests.OCI_MANIFEST,
-                    config=Descriptor(manifests.OCI_CONFIG, image_id, len(text_of_config)),
-                    layers=[
-                        *image.layers,
-                        Descriptor(manifests.OCI_LAYER, layer.digest, layer.size),
-                    ],
-                )
-            )
-            target = Descriptor(manifests.OCI_MANIFEST, blobs.put(lease, manifest), len(manifest))
-            blobs.sync(store)
-        except OSError as e:
-            raise StoreError(f"cannot write to the store {store.root}: {e.strerror}") from None
-        update(store, lambda old: named(old, name, target) if name else nameless(old, target))
-    return image_id
+        return new_image.keep(lease, document, image.layers, layer, name)
 
 
 @contextmanager

@@ -17,19 +17,14 @@ from ferryman.archive.stream import (
     Stream,
 )
 from ferryman.build.change import apply_changes
-from ferryman.errors import InvalidArchive, StoreError, UsageError
-from ferryman.image import manifest as manifests
+from ferryman.errors import InvalidArchive, UsageError
 from ferryman.image import platform as platforms
-from ferryman.image.decode import encode
 from ferryman.image.digest import Digest
-from ferryman.image.manifest import Descriptor, Manifest
 from ferryman.image.platform import Platform
 from ferryman.image.reference import Reference
-from ferryman.operations import download
+from ferryman.operations import download, new_image
 from ferryman.operations.progress import Progress, counter, silent
-from ferryman.store import blobs
 from ferryman.store.collect import working
-from ferryman.store.index import named, nameless, update
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease
 
@@ -92,25 +87,7 @@ def import_(
         lease.protect([layer.digest])
         created = _now()
         document = _config(container, layer.digest, created, message, source.origin, platform)
-        try:
-            if blobs.size(store, layer.digest) != layer.size:
-                blobs.adopt(lease, layer.path, layer.digest)
-            content = encode(document)
-            image_id = blobs.put(lease, content)
-            manifest = encode(
-                Manifest(
-                    schema_version=2,
-                    media_type=manifests.OCI_MANIFEST,
-                    config=Descriptor(manifests.OCI_CONFIG, image_id, len(content)),
-                    layers=[Descriptor(manifests.OCI_LAYER, layer.digest, layer.size)],
-                )
-            )
-            target = Descriptor(manifests.OCI_MANIFEST, blobs.put(lease, manifest), len(manifest))
-            blobs.sync(store)
-        except OSError as e:
-            raise StoreError(f"cannot write to the store {store.root}: {e.strerror}") from None
-        update(store, lambda old: named(old, name, target) if name else nameless(old, target))
-    return image_id
+        return new_image.keep(lease, document, [], layer, name)
 
 
 def _layer(source: Source, lease: Lease, progress: Progress) -> intake.Taken:
