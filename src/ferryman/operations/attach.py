@@ -1,19 +1,13 @@
 """Attach: our streams become those of a container that runs."""
 
-import os
-import time
-
 from ferryman.errors import Conflict
 from ferryman.operations.run import forwarding
 from ferryman.runtime import attach as sockets
 from ferryman.runtime import record, terminal
 from ferryman.runtime.attach import Streams
-from ferryman.runtime.finish import exit_code, settled
-from ferryman.runtime.record import Container, State, exited
+from ferryman.runtime.finish import awaited_exit_code, settled
+from ferryman.runtime.record import Container, State
 from ferryman.store.layout import Store
-
-_PATIENCE = 10.0  # seconds for the monitor to write down an exit code
-_PAUSE = 0.002
 
 
 def attach(
@@ -61,11 +55,5 @@ def running(store: Store, text: str) -> tuple[Container, State]:
 def _exit_code(store: Store, container: Container, state: State) -> int:
     """Return the exit code as the monitor writes it down, before anybody may remove it."""
     assert state.init is not None
-    exited(state.init)
-    folder = record.folder(store, container.id)
-    deadline = time.monotonic() + _PATIENCE
-    while (code := exit_code(folder, container.id)) is None:
-        if time.monotonic() > deadline or not os.path.isdir(folder):
-            return settled(store, container).exit_code
-        time.sleep(_PAUSE)
-    return code
+    code = awaited_exit_code(store, container, state.init)
+    return settled(store, container).exit_code if code is None else code

@@ -1,19 +1,15 @@
 """Run: a container from its first process to its end, seen by whoever started it."""
 
-import os
-import time
 from collections.abc import Callable
 
 from ferryman.operations.cleanup import cleanup
 from ferryman.operations.stop import kill
-from ferryman.runtime import attach, record, terminal
+from ferryman.runtime import attach, terminal
 from ferryman.runtime.attach import Connection, Streams
-from ferryman.runtime.finish import exit_code
-from ferryman.runtime.record import Container, State, exited
+from ferryman.runtime.finish import awaited_exit_code
+from ferryman.runtime.record import Container, State
 from ferryman.runtime.start import start
 from ferryman.store.layout import Store
-
-_PATIENCE = 10.0  # seconds for the monitor to write down an exit code
 
 
 def run(
@@ -67,12 +63,6 @@ def ended(store: Store, container: Container, state: State) -> int:
     It is cleaned up here, so that nothing of it is left when this command ends.
     """
     assert state.init is not None
-    exited(state.init)
-    folder = record.folder(store, container.id)
-    deadline = time.monotonic() + _PATIENCE
-    while exit_code(folder, container.id) is None and time.monotonic() < deadline:
-        if not os.path.isdir(folder):
-            break
-        time.sleep(0.002)
+    awaited_exit_code(store, container, state.init)
     final = cleanup(store, container.id, waited=True)
     return final.exit_code if final else 0

@@ -10,12 +10,13 @@ import msgspec
 
 from ferryman.runtime import filesystem, network, record
 from ferryman.runtime.engine import Engine
-from ferryman.runtime.record import Container, State
+from ferryman.runtime.record import Container, Process, State, exited
 from ferryman.store.durable import remove
 from ferryman.store.layout import Store
 
 KILLED = 137
 _PATIENCE = 10.0  # seconds
+_PAUSE = 0.002
 
 
 def finish(
@@ -76,6 +77,21 @@ def exit_code(folder: str, container_id: str) -> int | None:
     except FileNotFoundError:
         return None
     return int(text) if text.isdigit() else None
+
+
+def awaited_exit_code(store: Store, container: Container, init: Process) -> int | None:
+    """Wait until a container's first process has ended, and its exit code is written down.
+
+    None when that does not happen, or the container has been removed meanwhile.
+    """
+    exited(init)
+    folder = record.folder(store, container.id)
+    deadline = time.monotonic() + _PATIENCE
+    while (code := exit_code(folder, container.id)) is None:
+        if time.monotonic() > deadline or not os.path.isdir(folder):
+            return None
+        time.sleep(_PAUSE)
+    return code
 
 
 def settled(store: Store, container: Container) -> State:

@@ -7,12 +7,12 @@ its monitor, which ends with it.
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 
 import msgspec
 
 from ferryman.runtime import record
 from ferryman.runtime.engine import Engine
+from ferryman.runtime.finish import now
 from ferryman.runtime.record import Container, ContainerNotFound, Health, HealthLog, State, exited
 from ferryman.runtime.settings import Healthcheck
 from ferryman.store.layout import Store
@@ -74,7 +74,7 @@ def _once(store: Store, container: Container, check: Healthcheck) -> HealthLog |
         words = [*(container.config.shell or ["/bin/sh", "-c"]), *words]
     engine = Engine(state.runtime, f"{record.folder(store, container.id)}/oci")
     seconds = (check.timeout or _TIMEOUT) / SECOND
-    start = _now()
+    start = now()
     process = subprocess.Popen(
         engine.command("exec", container.id, *words),
         stdin=subprocess.DEVNULL,
@@ -90,7 +90,7 @@ def _once(store: Store, container: Container, check: Healthcheck) -> HealthLog |
         code = -1
         output = f"Health check exceeded timeout ({seconds:g}s)".encode()
     text = output[:_MAX_OUTPUT].decode("utf-8", "replace")
-    return HealthLog(start=start, end=_now(), exit_code=code, output=text)
+    return HealthLog(start=start, end=now(), exit_code=code, output=text)
 
 
 def _told(
@@ -125,7 +125,3 @@ def _judged(state: State, entry: HealthLog, retries: int, starting: bool) -> Sta
         status = "unhealthy"
     log = [*before.log, entry][-_MAX_LOG:]
     return msgspec.structs.replace(state, health=Health(status, streak, log))
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
