@@ -3,24 +3,21 @@
 import hashlib
 import os
 import resource
-import struct
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ferryman.archive import tar
-from ferryman.archive.tar import Member
 from ferryman.errors import InvalidImage
 from ferryman.rootfs import loop, posix_acl, syscalls
 from ferryman.rootfs.erofs import NotMountable, write_index
 from ferryman.rootfs.extract import extract
-from ferryman.rootfs.merged import Layer
+from tests.rootfs.layers import CAPABILITY, Item, acl, folder, item, opened, sparse, write
 from tests.rootfs.seen import Entry, T, apart, seen
 from tests.rootfs.test_loop import gone
 
@@ -31,67 +28,6 @@ pytestmark = [
         reason="blocks of 512 bytes take Linux 6.4",
     ),
 ]
-
-CAPABILITY = struct.pack("<I4I", 0x02000001, 1 << 10, 0, 0, 0)
-
-
-class Item(NamedTuple):
-    """A member of a layer, with its content."""
-
-    member: Member
-    content: bytes = b""
-
-
-def item(
-    name: bytes,
-    type: bytes = tar.FILE,
-    content: bytes = b"",
-    *,
-    link: bytes = b"",
-    xattrs: dict[bytes, bytes] | None = None,
-    mode: int = 0o644,
-    owner: tuple[int, int] = (0, 0),
-    mtime_ns: int = 0,
-    device: tuple[int, int] = (0, 0),
-) -> Item:
-    pax = {b"SCHILY.xattr." + key: value for key, value in (xattrs or {}).items()}
-    return Item(
-        Member(name, type, len(content), link, mode, *owner, mtime_ns, device, pax, 0), content
-    )
-
-
-def folder(name: bytes) -> Item:
-    return item(name, tar.FOLDER, mode=0o755)
-
-
-def write(path: Path, *items: Item) -> Path:
-    """Write a layer's tar."""
-    with open(path, "wb") as f:
-        for member, content in items:
-            f.write(tar.header(member) + content.ljust(tar.padded(len(content)), b"\0"))
-        f.write(tar.END)
-    return path
-
-
-def acl(mode: int, uid: int) -> bytes:
-    """Return an access control list of a file of this mode: another user may read it, too."""
-    entries = [
-        (1, mode >> 6 & 7, 0xFFFFFFFF),
-        (2, 4, uid),
-        (4, 0, 0xFFFFFFFF),
-        (16, mode >> 3 & 7, 0xFFFFFFFF),
-        (32, mode & 7, 0xFFFFFFFF),
-    ]
-    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Layer]:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        yield Layer(fd, os.fstat(fd).st_size, "the layer")
-    finally:
-        os.close(fd)
 
 
 def indexed(layer: Path) -> Path:
@@ -363,22 +299,11 @@ def test_not_mountable(tmp_path: Path, refused: Item) -> None:
 
 def test_odd_pieces(tmp_path: Path) -> None:
     """Pieces of a sparse file that are no whole blocks cannot be mapped."""
-    member, _ = item(b"f", content=b"abcdef")
-    pax = {b"GNU.sparse.map": b"0,3,1000,3", b"GNU.sparse.size": b"2000"}
-    header = tar.header(member._replace(pax={}))
-    records = b"".join(
-        b"%d %s=%s\n" % (len(key) + len(value) + 5, key, value) for key, value in pax.items()
-    )
-    extended = bytearray(tar.header(member._replace(name=b"pax", size=len(records))))
-    extended[156:157] = b"x"
-    extended[148:156] = b" " * 8
-    extended[148:156] = b"%06o\0 " % sum(extended)
-    layer = tmp_path / "layer.tar"
-    layer.write_bytes(
-        extended + records.ljust(512, b"\0") + header + b"abcdef".ljust(512, b"\0") + tar.END
-    )
+    odd = sparse("0.1", b"f", 2000, [(0, b"abc"), (1000, b"def")])
+    layer = write(tmp_path / "layer.tar", odd)
     with pytest.raises(NotMountable):
         indexed(layer)
+    assert unpacked(layer)[b"f"].size == 2000
 
 
 def test_same_bytes(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def sparse(fd: int, member: Member, what: str) -> Sparse | None:
     Raises InvalidArchive, with `what` as its subject, for a map that does not fit the content.
     """
     pax = member.pax
-    if not pax or member.type not in (tar.FILE, tar.SPARSE):
+    if not pax or member.type not in tar.FILES:
         return None
     try:
         if tar.SPARSE_MAP in pax:

@@ -26,6 +26,8 @@ FILE, HARDLINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO = (
 SPARSE = b"S"
 """A sparse file as old GNU tar has it; its map is among the pax records, as newer ones have it."""
 SPARSE_MAP = b"GNU.sparse.map"
+FILES = (FILE, SPARSE)
+"""What becomes a regular file."""
 _FILE_TYPES = (b"0", b"\0", b"7")
 _KNOWN_TYPES = frozenset((0, *b"01234567S"))
 
@@ -261,7 +263,7 @@ class _Extension:
         if not member.name:
             raise ValueError("member without a name")
         # Only files have content; what other types claim as size is not followed by any.
-        if member.type not in (FILE, SPARSE) and member.size:
+        if member.type not in FILES and member.size:
             member = member._replace(size=0)
         # A folder written as a file, as tar did before folders had a type of their own.
         if member.type == FILE and member.name.endswith(b"/"):

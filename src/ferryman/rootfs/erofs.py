@@ -194,7 +194,7 @@ class _Index:
         if member.pax or node.opaque:
             behind = _xattrs(node)
         count = (len(behind) - len(_XATTRS_HEAD)) // 4 + 1 if behind else 0
-        if member.type in (tar.FILE, tar.SPARSE):
+        if member.type in tar.FILES:
             holes = sparse(self._layer.fd, member, self._layer.what) if member.pax else None
             size, place = member.size, _DEVICE_AT + member.offset // _BLOCK
             if holes is not None:
@@ -299,7 +299,7 @@ def _xattrs(node: Node) -> bytes:
             rest = name.removeprefix(prefix)
             if not rest or len(name) > _MAX_XATTR_NAME:
                 raise NotMountable("attribute of an impossible name")
-            if prefix == b"user." and member.type not in (tar.FILE, tar.SPARSE, tar.FOLDER):
+            if prefix == b"user." and member.type not in (*tar.FILES, tar.FOLDER):
                 raise NotMountable("user's attribute of what has no content")
         if len(value) > _MAX_XATTR_VALUE:
             raise NotMountable("attribute that is too large")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ferryman import parallel
 from ferryman.archive import tar
+from ferryman.archive.sparse import Piece, sparse
 from ferryman.archive.tar import Member
 from ferryman.errors import FerryError, InvalidArchive, InvalidImage, StoreError
 from ferryman.rootfs import syscalls, tree
@@ -145,7 +146,7 @@ class _Extraction:
     def _make(self, folder: int, name: bytes, node: Node) -> None:
         """Make anything but a folder."""
         member = node.member
-        if member.is_file:
+        if member.type in tar.FILES:
             fd = os.open(name, _NEW_FILE, 0o600, dir_fd=folder)
             try:
                 _copy(self._layer, member, fd)
@@ -221,11 +222,20 @@ def _failed(what: str, path: bytes, error: OSError) -> FerryError:
 
 
 def _copy(layer: Layer, member: Member, fd: int) -> None:
-    left = member.size
-    offset = member.offset
-    while left:
-        n = os.copy_file_range(layer.fd, fd, left, offset)
+    holes = sparse(layer.fd, member, layer.what) if member.pax else None
+    if holes is None:
+        _copy_piece(layer, Piece(0, member.size, member.offset), fd)
+        return
+    for piece in holes.pieces:
+        _copy_piece(layer, piece, fd)
+    os.ftruncate(fd, holes.size)
+
+
+def _copy_piece(layer: Layer, piece: Piece, fd: int) -> None:
+    done = 0
+    while done < piece.size:
+        left = piece.size - done
+        n = os.copy_file_range(layer.fd, fd, left, piece.offset + done, piece.at + done)
         if not n:
             raise InvalidArchive(f"{layer.what} is truncated")
-        left -= n
-        offset += n
+        done += n
