@@ -1,6 +1,7 @@
 """What every test may ask for: a store, ``ferry`` on it, and a real base system."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Generator, Iterator
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.ferry import Ferry
+from tests.runtime.box import busybox_tree
 
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
+BOX = "box:1"
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
 
@@ -50,6 +53,32 @@ def store(tmp_path: Path) -> Path:
 def ferry(store: Path) -> Ferry:
     """``ferry`` as a process of its own, on `store` unless a call names another root."""
     return Ferry(store)
+
+
+@pytest.fixture(scope="session")
+def busybox_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root filesystem with busybox and nothing else."""
+    folder = tmp_path_factory.mktemp("busybox")
+    tree = busybox_tree(folder / "tree")
+    tar = folder / "busybox.tar"
+    subprocess.run(["tar", "--numeric-owner", "-C", tree, "-cf", tar, "."], check=True)
+    return tar
+
+
+@pytest.fixture
+def box(ferry: Ferry, busybox_tar: Path) -> Iterator[Ferry]:
+    """A store with the image ``box:1``; whatever containers a test leaves there are removed."""
+    for program in ("conmon", "runc", "busybox"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    if os.getuid():
+        pytest.skip("containers without user namespaces need root")
+    ferry("import", "--change", 'CMD ["sh"]', "--change", "ENV PATH=/bin", busybox_tar, BOX)
+    try:
+        yield ferry
+    finally:
+        if left := ferry.text("ps", "--all", "--quiet").split():
+            ferry("rm", "--force", "--volumes", *left)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from ferryman.cli.units import human_duration, human_size
+from ferryman.cli.units import binary_size, human_duration, human_size
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 
@@ -23,6 +23,14 @@ MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 )
 def test_sizes(size: float, digits: int, text: str) -> None:
     assert human_size(size, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0B"), (1023, "1023B"), (1024, "1KiB"), (585_728, "572KiB"), (25_276_000_000, "23.54GiB")],
+)
+def test_sizes_in_powers_of_1024(size: float, text: str) -> None:
+    assert binary_size(size) == text
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.command import Command
-from tests.containers.conftest import IMAGE
+from tests.conftest import BOX as IMAGE
 from tests.ferry import Ferry
 from tests.runtime.box import busybox_tree
 

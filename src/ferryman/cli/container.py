@@ -28,7 +28,9 @@ COMMANDS = {
     "remove": "rm",
     "run": "run",
     "start": "start",
+    "stats": "stats",
     "stop": "stop",
+    "top": "top",
     "unpause": "unpause",
     "wait": "wait",
 }

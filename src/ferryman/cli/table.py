@@ -56,8 +56,8 @@ def _by_template(
     return texts
 
 
-def aligned(lines: Sequence[str]) -> list[str]:
-    """Return lines with tabs between cells as lines with columns.
+def aligned(lines: Sequence[str], minimum: int = _MINIMUM) -> list[str]:
+    """Return lines with tabs between cells as lines with columns of `minimum` places or more.
 
     A column ends at a line that does not have it; the last cell of a line is in no column.
     """
@@ -65,7 +65,7 @@ def aligned(lines: Sequence[str]) -> list[str]:
     padded = [""] * len(lines)
     for column in range(max(map(len, cells), default=0)):
         for block in _blocks([len(row) > column + 1 for row in cells]):
-            room = max(_MINIMUM, *(width(cells[at][column]) + _PADDING for at in block))
+            room = max(minimum, *(width(cells[at][column]) + _PADDING for at in block))
             for at in block:
                 padded[at] += cells[at][column] + " " * (room - width(cells[at][column]))
     return [start + row[-1] for start, row in zip(padded, cells, strict=True)]

@@ -1,6 +1,7 @@
 """Sizes and times in words, as docker writes them."""
 
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
 
 
 def human_size(size: float, digits: int = 3) -> str:
@@ -13,6 +14,15 @@ def human_size(size: float, digits: int = 3) -> str:
         size /= 1000
         unit += 1
     return f"{size:.{digits}g}{_SIZES[unit]}"
+
+
+def binary_size(size: float) -> str:
+    """Write a number of bytes in powers of 1024: ``23.54GiB``."""
+    unit = 0
+    while size >= 1024 and unit < len(_BINARY) - 1:
+        size /= 1024
+        unit += 1
+    return f"{size:.4g}{_BINARY[unit]}"
 
 
 def human_duration(seconds: float) -> str:
