@@ -10,6 +10,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 from ferryman.errors import FerryError
@@ -45,14 +46,38 @@ class Started(NamedTuple):
     monitor: Process
 
 
-def start(
+class Beginning:
+    """A monitor that has been started, and has its container created at this moment."""
+
+    def __init__(self, engine: Engine, job: Job, pid: int, answer: int) -> None:
+        """Take over the child that becomes the monitor, and the pipe that it will answer by."""
+        self._engine = engine
+        self._job = job
+        self._pid = pid
+        self._answer = answer
+
+    def created(self) -> Started:
+        """Wait until the container is there; raises EngineError, for what `prepare` raised too."""
+        said = b""
+        try:
+            while len(said) < _MAX_ANSWER and (more := os.read(self._answer, 1 << 16)):
+                said += more
+                if said.endswith(b"\n"):
+                    break
+        finally:
+            os.close(self._answer)
+            os.waitpid(self._pid, 0)
+        return _started(self._engine, self._job, said)
+
+
+def begin(
     engine: Engine, job: Job, prepare: Callable[[], None], keep: Sequence[int] = ()
-) -> Started:
-    """Start a monitor, have it create the container, and return when that is done.
+) -> Beginning:
+    """Start a monitor, and have it create the container; the caller then waits for `created`.
 
     `prepare` is called first, in the monitor's mount namespace: it mounts the root filesystem and
     writes the bundle.  The files of `keep` stay open as long as the monitor lives.  Raises
-    EngineError, for what `prepare` raises too.
+    MissingProgram.
     """
     conmon = programs.needed("conmon", "conmon", "to look after running containers")
     answer, told = os.pipe()
@@ -64,19 +89,12 @@ def start(
         _become(conmon, engine, job, prepare, told, wait, keep)
     os.close(told)
     os.close(wait)
-    try:
-        # conmon waits for this before it does anything: podman moves it to a cgroup first.
+    # conmon waits for this before it does anything: podman moves it to a cgroup first.  A child
+    # that has failed waits for nothing; its answer says why.
+    with suppress(BrokenPipeError):
         os.write(go, b"\0")
-        os.close(go)
-        said = b""
-        while len(said) < _MAX_ANSWER and (more := os.read(answer, 1 << 16)):
-            said += more
-            if said.endswith(b"\n"):
-                break
-    finally:
-        os.close(answer)
-        os.waitpid(pid, 0)
-    return _started(engine, job, said)
+    os.close(go)
+    return Beginning(engine, job, pid, answer)
 
 
 def _started(engine: Engine, job: Job, said: bytes) -> Started:

@@ -12,13 +12,22 @@ network, the bridge with the network's own rules: netavark removes these.
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 
 import msgspec
 
 from ferryman.rootfs import syscalls
-from ferryman.runtime import addresses, netavark, networks, ports, programs, record, routes
+from ferryman.runtime import (
+    addresses,
+    firewall,
+    netavark,
+    networks,
+    ports,
+    programs,
+    record,
+    routes,
+)
 from ferryman.runtime.netavark import NetworkFailed
 from ferryman.runtime.networks import Network
 from ferryman.runtime.ports import Held
@@ -31,6 +40,7 @@ Ports = dict[str, list[PortBinding]]
 
 _LOCK = "/run/ferry/network.lock"
 _PATIENCE = 5.0  # seconds
+_PURPOSE = "to connect containers to networks"
 
 
 @contextmanager
@@ -58,18 +68,31 @@ def held(store: Store, container: Container) -> Iterator[Held]:
         taken.close()
 
 
+@contextmanager
+def namespace(container: Container) -> Iterator[str | None]:
+    """Give the path of the network namespace that a container is to be created in.
+
+    None when the runtime has to find or make it: where there is nothing to be connected.  It lasts
+    as long as somebody is in it, or else the block.  Raises OSError.
+    """
+    if not container.networks:
+        yield None
+        return
+    with _new_namespace() as path:
+        yield path
+
+
 def connect(
-    store: Store, container: Container, init_pid: int, held: Held
+    store: Store, container: Container, namespace: str | None, held: Held
 ) -> tuple[dict[str, Endpoint], Ports]:
-    """Connect a container that has been created, and does not run yet, to all its networks.
+    """Connect the namespace of a container that does not run yet to all its networks.
 
     Returns its places in them and its published ports, which its state has by then too.  The caller
     holds the container's lock.  Raises NetworkNotFound, InvalidSettings, NetworkFailed,
     MissingProgram; what was done by then is for `disconnect`.
     """
-    if not container.networks:
+    if namespace is None:
         return {}, {}
-    namespace = f"/proc/{init_pid}/ns/net"
     with changing():
         found = [_ready(store, networks.find(store, name)) for name in container.networks]
         places = {
@@ -192,6 +215,10 @@ def _leave(
     others.pop(container.id, None)
     if others and not published and not network.names:
         return  # all that it had went with its namespace
+    if not network.names:  # where there are names, netavark has to tell the name server
+        with nullcontext() if others else _bridge_removed(network):
+            if firewall.take_back(network, container.id, place, alone=not others):
+                return
     with _stand_in(place.interface) as namespace:
         if not others:
             _alone(network)
@@ -205,12 +232,21 @@ def _stand_in(interface: str) -> Iterator[str]:
 
     netavark wants to delete the container's, and to do the rest only then.
     """
+    with _new_namespace(
+        lambda: _ip("link", "add", interface, "type", "veth", "peer", "name", "other")
+    ) as path:
+        yield path
+
+
+@contextmanager
+def _new_namespace(inside: Callable[[], object] = lambda: None) -> Iterator[str]:
+    """Give the path of a new network namespace, in which `inside` has been called."""
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         syscalls.unshare(syscalls.CLONE_NEWNET)
         try:
             other = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            _ip("link", "add", interface, "type", "veth", "peer", "name", "other")
+            inside()
         finally:
             syscalls.setns(own, syscalls.CLONE_NEWNET)
     finally:
@@ -219,6 +255,24 @@ def _stand_in(interface: str) -> Iterator[str]:
         yield f"/proc/{os.getpid()}/fd/{other}"
     finally:
         os.close(other)
+
+
+@contextmanager
+def _bridge_removed(network: Network) -> Iterator[None]:
+    """Have the bridge of a network removed while the block runs: the kernel takes its time."""
+    bridge = network.interface
+    if not os.path.isdir(f"/sys/class/net/{bridge}"):
+        yield
+        return
+    ip = programs.needed("ip", "iproute2", _PURPOSE)
+    # What is still connected is of namespaces that have gone, and about to go too.
+    with subprocess.Popen(
+        [ip, "link", "delete", bridge],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ):
+        yield
 
 
 def _alone(network: Network) -> None:
@@ -238,7 +292,7 @@ def _alone(network: Network) -> None:
 
 
 def _ip(*words: str) -> None:
-    ip = programs.needed("ip", "iproute2", "to connect containers to networks")
+    ip = programs.needed("ip", "iproute2", _PURPOSE)
     subprocess.run(
         [ip, *words],
         stdin=subprocess.DEVNULL,

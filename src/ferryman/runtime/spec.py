@@ -86,15 +86,20 @@ def spec(
     rootfs: str,
     bundle: str,
     size: tuple[int, int] | None = None,
+    network: str | None = None,
 ) -> dict[str, Any]:
     """Return the runtime's configuration for a container that starts now, here.
 
     `rootfs` is where its root filesystem is mounted, `bundle` holds ``hosts``, ``hostname`` and
-    ``resolv.conf``, `size` is the terminal's in rows and columns.  Raises InvalidSettings,
+    ``resolv.conf``, `size` is the terminal's in rows and columns, `network` the path of a network
+    namespace that was made for it.  Raises InvalidSettings,
     ContainerNotFound, MissingProgram.
     """
     host = container.host_config
     donors = _donors(store, host)
+    joined = {kind: f"/proc/{pid}/ns/{_NAMESPACES[kind]}" for kind, pid in donors.items()}
+    if network is not None:
+        joined["network"] = network
     files = {f"/etc/{name}": f"{bundle}/{name}" for name in _FILES}
     if shm := _shared_memory(host, donors, bundle):
         files["/dev/shm"] = shm
@@ -106,7 +111,7 @@ def spec(
         controllers=limits.found(),
         capabilities=powers,
         files={at: source for at, source in files.items() if os.path.exists(source)},
-        joined={kind: f"/proc/{pid}/ns/{_NAMESPACES[kind]}" for kind, pid in donors.items()},
+        joined=joined,
         init=programs.needed("catatonit", "catatonit", "for --init") if host.init else "",
         size=size,
         least_oom_score=-1000 if "CAP_SYS_RESOURCE" in powers else _own_oom_score(),

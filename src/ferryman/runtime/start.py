@@ -88,10 +88,14 @@ def _run(
         os.makedirs(folder, mode=0o700)
     resolv.write(store, container, bundle)
     job = _job(store, container, rootfs.folder)
-    prepare = partial(_prepare, store, container, rootfs, bundle, size)
-    with network.held(store, container) as held:
-        created = monitor.start(engine, job, prepare, held.files)
-        endpoints, ports = network.connect(store, container, created.init.pid, held)
+    with network.held(store, container) as held, network.namespace(container) as namespace:
+        prepare = partial(_prepare, store, container, rootfs, bundle, size, namespace)
+        beginning = monitor.begin(engine, job, prepare, held.files)
+        # Each takes as long as the other, and neither needs it.
+        try:
+            endpoints, ports = network.connect(store, container, namespace, held)
+        finally:
+            created = beginning.created()
     state = msgspec.structs.replace(
         state, init=created.init, monitor=created.monitor, endpoints=endpoints, ports=ports
     )
@@ -120,12 +124,17 @@ def _go(engine: Engine, container: Container, created: Started) -> None:
 
 
 def _prepare(
-    store: Store, container: Container, rootfs: Rootfs, bundle: str, size: tuple[int, int] | None
+    store: Store,
+    container: Container,
+    rootfs: Rootfs,
+    bundle: str,
+    size: tuple[int, int] | None,
+    namespace: str | None,
 ) -> None:
     """Make the mounts and write the bundle; this runs in the monitor's mount namespace."""
     at = filesystem.mount(rootfs)
     volumes.fill_new(store, container, at)
-    document = spec.spec(store, container, at, bundle, size)
+    document = spec.spec(store, container, at, bundle, size, namespace)
     with open(f"{bundle}/config.json", "w", encoding="utf-8") as f:
         json.dump(document, f)
 
