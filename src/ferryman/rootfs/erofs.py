@@ -39,6 +39,8 @@ _LINKS = struct.Struct("<I")  # at byte 44
 _DIRENT = struct.Struct("<QHBx")
 
 _MAGIC = 0xE0F5E1E2
+_FORM = b"ferry 1"
+"""The volume's name, by which an image that an older version wrote otherwise would be known."""
 _COMPATIBLE = 0x2  # inodes have the time of the last change of content
 _INCOMPATIBLE = 0x4 | 0x8  # files in chunks, device table
 
@@ -83,6 +85,29 @@ def write_index(layer: Layer, out_fd: int) -> None:
             at = 0
             while at < len(left):
                 at += os.write(out_fd, left[at:])
+
+
+def is_index_of(index: str, tar: str) -> bool:
+    """Tell whether a file is the image of a tar, as far as its head and the sizes of both tell."""
+    try:
+        fd = os.open(index, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size, head = os.fstat(fd).st_size, os.pread(fd, _START, 0)
+        finally:
+            os.close(fd)
+        tar_blocks = -(-os.stat(tar).st_size // _BLOCK)
+    except FileNotFoundError:
+        return False
+    if len(head) < _START:
+        return False
+    said = _SUPERBLOCK.unpack_from(head, 1024)
+    magic, blocks, form = said[0], said[9], said[13].rstrip(b"\0")
+    device = _DEVICE.unpack_from(head, 1024 + _SUPERBLOCK.size)
+    return (
+        (magic, form) == (_MAGIC, _FORM)
+        and blocks * _BLOCK == size
+        and device == (bytes(64), tar_blocks, _DEVICE_AT)
+    )
 
 
 class _Index:
@@ -134,7 +159,7 @@ class _Index:
             0,
             0,
             identity.digest()[:16],
-            b"",
+            _FORM,
             _INCOMPATIBLE,
             0,
             1,

@@ -8,8 +8,9 @@ from functools import cache
 
 from ferryman.rootfs import syscalls
 
-# What a layer's difference is read from must not depend on the kernel's own defaults.
-_PLAIN = {"redirect_dir": "off", "metacopy": "off", "index": "off"}
+# What a layer's difference is read from must not depend on the kernel's own defaults; and files
+# of all layers are on one filesystem, for whom looks at the numbers, wherever they really are.
+_PLAIN = {"redirect_dir": "off", "metacopy": "off", "index": "off", "xino": "auto"}
 
 
 @cache
