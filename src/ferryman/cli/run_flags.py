@@ -51,8 +51,12 @@ def _attach(text: str) -> str:
     return text.lower()
 
 
-def _one(names: str, kind: Value, help: str, default: Any = "") -> click.Option:
-    return click.Option(names.split(), type=kind, default=default, metavar=kind.name, help=help)
+def _one(
+    names: str, kind: Value, help: str, default: Any = "", variable: str | None = None
+) -> click.Option:
+    return click.Option(
+        names.split(), type=kind, default=default, metavar=kind.name, help=help, envvar=variable
+    )
 
 
 def _many(names: str, kind: Value, help: str) -> click.Option:
@@ -69,7 +73,12 @@ _FLAGS: tuple[click.Option, ...] = (
     _one("--pull", _TEXT, 'Pull image before creating ("always", "missing", "never")', "missing"),
     _one("--platform", _TEXT, "Set platform if server is multi-platform capable"),
     _switch("-q --quiet", "Suppress the pull output"),
-    _one("--storage", _TEXT, "How to have the image's layers: erofs (mounted) or extract"),
+    _one(
+        "--storage",
+        _TEXT,
+        "How to have the image's layers: erofs (mounted) or extract; also FERRY_STORAGE",
+        variable="FERRY_STORAGE",
+    ),
     _one("--cidfile", _TEXT, "Write the container ID to the file"),
     _switch("--rm", "Automatically remove the container when it exits"),
     _one("--restart", _TEXT, "Restart policy to apply when a container exits", "no"),
