@@ -11,7 +11,7 @@ import pytest
 from ferryman.rootfs import erofs_mount, posix_acl
 from tests.containers.test_life import RUN, said, state, until
 from tests.ferry import Ferry
-from tests.rootfs.test_erofs import acl, item, write
+from tests.rootfs.layers import acl, item, write
 from tests.rootfs.test_loop import devices, gone
 
 pytestmark = pytest.mark.skipif(

@@ -17,8 +17,8 @@ from ferryman.store import blobs
 from ferryman.store.layout import Store, open_store
 from ferryman.store.lease import hold
 from tests.images import compressed
+from tests.rootfs.layers import acl, folder, item, write
 from tests.rootfs.seen import Entry, apart, seen
-from tests.rootfs.test_erofs import acl, folder, item, write
 from tests.rootfs.test_loop import devices, gone
 
 pytestmark = [
