@@ -26,8 +26,8 @@ class Entry(NamedTuple):
     names: list[bytes]
 
 
-def seen(root: str | Path) -> dict[bytes, Entry]:
-    """Return what is in a folder, itself included, by path."""
+def seen(root: str | Path, *, skip: bytes = b"") -> dict[bytes, Entry]:
+    """Return what is in a folder, itself included, by path; nothing of what is at `skip`."""
     found: dict[bytes, Entry] = {}
     same: dict[tuple[int, int], list[bytes]] = {}
     top = os.fsencode(root)
@@ -40,7 +40,8 @@ def seen(root: str | Path) -> dict[bytes, Entry]:
         names.append(path)
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFDIR:
-            pending += [os.path.join(path, name) for name in sorted(os.listdir(full))]
+            below = [os.path.join(path, name) for name in sorted(os.listdir(full))]
+            pending += [each for each in below if not skip or each != skip]
         else:
             assert path not in found
         found[path] = Entry(

@@ -1,15 +1,36 @@
 """Layers unpacked: what is in them comes out exactly, and never anywhere else."""
 
+import hashlib
+import itertools
 import os
+import re
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from ferryman.errors import FerryError, InvalidArchive
+from ferryman.archive import tar
+from ferryman.errors import FerryError, InvalidArchive, InvalidImage, StoreError
+from ferryman.rootfs import syscalls
 from ferryman.rootfs.extract import extract
-from tests.rootfs.layers import SPARSE_FORMS, Item, item, opened, sparse, write
-from tests.rootfs.seen import Entry, seen
+from tests.disks import small_disk
+from tests.rootfs.layers import (
+    SPARSE_FORMS,
+    Item,
+    extended,
+    folder,
+    hardlink,
+    item,
+    opened,
+    sparse,
+    spoiled,
+    symlink,
+    write,
+)
+from tests.rootfs.seen import Entry, T, apart, seen
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="owners and devices take root")
 
@@ -26,10 +47,10 @@ def unpacked(folder: Path, *items: Item, user: bool = False) -> dict[bytes, Entr
 
 PIECES = {
     "nothing": (0, []),
-    "hole": (1 << 30, []),
+    "hole": (1 << 24, []),
     "full": (3, [(0, b"abc")]),
     "end": (70_000, [(4096, b"x" * 4096)]),
-    "many": (100 << 20, [(n << 20, b"%512d" % n) for n in range(100)]),
+    "many": (100 << 16, [(n << 16, b"%512d" % n) for n in range(100)]),
 }
 
 
@@ -91,3 +112,461 @@ def test_sparse_file_too_large(tmp_path: Path, form: str) -> None:
     """What no filesystem can hold is an error, and no zeros are written before."""
     with pytest.raises(FerryError, match=r"the layer: 'f': File too large"):
         unpacked(tmp_path, sparse(form, b"f", 1 << 61, [(0, b"abcd")]))
+
+
+OUTSIDE = b"@"
+"""Stands in names for the path of a folder that is outside."""
+
+
+class Outside(NamedTuple):
+    """A folder with others around, in which a layer is unpacked: nothing but `into` may change."""
+
+    folder: Path
+
+    @property
+    def into(self) -> Path:
+        return self.folder / "middle/into"
+
+    def try_to(self, *items: Item, user: bool = False) -> dict[bytes, Entry]:
+        """Unpack a layer; return what is there then."""
+        layer = write(self.folder / "layer.tar", *map(self._placed, items))
+        with self.unchanged(), opened(layer) as source:
+            extract(source, str(self.into), user=user)
+        return seen(self.into)
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Check that nothing outside has changed after the block, whatever it raises."""
+        before = seen(self.folder, skip=b"middle/into")
+        try:
+            yield
+        finally:
+            assert seen(self.folder, skip=b"middle/into") == before
+
+    def _placed(self, made: Item) -> Item:
+        here = os.fsencode(self.folder / "outside")
+        member = made.member._replace(
+            name=made.member.name.replace(OUTSIDE, here),
+            link=made.member.link.replace(OUTSIDE, here),
+        )
+        return made._replace(member=member)
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Outside:
+    for path in ("outside/folder", "middle/into", "middle/outside"):
+        (tmp_path / path).mkdir(parents=True)
+    for path in ("outside/secret", "middle/outside/secret", "middle/secret"):
+        (tmp_path / path).write_text("secret")
+    return Outside(tmp_path)
+
+
+LINKS_THROUGH = {
+    "an absolute link": [symlink(b"l", OUTSIDE), item(b"l/new")],
+    "a relative link": [symlink(b"l", b"../outside"), item(b"l/new")],
+    "far up": [symlink(b"l", b"../" * 50 + b"outside"), item(b"l/new")],
+    "a link to a link": [symlink(b"l", OUTSIDE), symlink(b"m", b"l"), item(b"m/new")],
+    "a link in a folder": [folder(b"d"), symlink(b"d/l", b"../../outside"), item(b"d/l/new")],
+    "a link and then up": [symlink(b"l", b"/d/.."), folder(b"d"), item(b"l/outside/new")],
+    "a folder through it": [symlink(b"l", OUTSIDE), folder(b"l/folder"), item(b"l/folder/new")],
+    "a link for a file": [symlink(b"secret", OUTSIDE + b"/secret"), item(b"secret")],
+    "a link for a folder": [symlink(b"l", OUTSIDE), folder(b"l", mode=0o700)],
+    "a folder, then a link": [folder(b"d"), symlink(b"d", OUTSIDE), item(b"d/new")],
+    "a hard link to a link": [
+        symlink(b"l", OUTSIDE + b"/secret"),
+        hardlink(b"h", b"l"),
+        item(b"h", content=b"new"),
+    ],
+    "a hard link through one": [
+        symlink(b"l", b"/outside"),
+        item(b"outside/secret", content=b"inside"),
+        hardlink(b"h", b"l/secret"),
+    ],
+    "a whiteout through one": [symlink(b"l", OUTSIDE), item(b"l/.wh.secret")],
+    "an opaque folder through one": [symlink(b"l", OUTSIDE), item(b"l/.wh..wh..opq")],
+    "a device through one": [symlink(b"l", OUTSIDE), item(b"l/null", b"3", device=(1, 3))],
+    "attributes of a link": [
+        symlink(b"l", OUTSIDE + b"/secret")._replace(
+            member=symlink(b"l", OUTSIDE + b"/secret").member._replace(
+                mode=0o4777, uid=1000, gid=1000, mtime_ns=1, pax={b"SCHILY.xattr.trusted.t": b"t"}
+            )
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize("user", [False, True])
+@pytest.mark.parametrize("case", LINKS_THROUGH)
+def test_links(outside: Outside, case: str, user: bool) -> None:
+    """Whatever links lead to is within the tree, as docker has it, which unpacks in a chroot."""
+    outside.try_to(*LINKS_THROUGH[case], user=user)
+
+
+def test_links_lead_within(outside: Outside) -> None:
+    """The root of a link is that of the layer, and that is above itself."""
+    there = outside.try_to(
+        symlink(b"a", b"/x/y"),
+        item(b"a/one", content=b"1"),
+        symlink(b"x/b", b"../../../../x"),
+        item(b"x/b/y/two", content=b"2"),
+    )
+    assert {b"x/y/one", b"x/y/two"} < there.keys()
+    assert there[b"a"].what == b"/x/y"
+    assert there[b"x/b"].what == b"../../../../x"
+
+
+NAMES_OUTSIDE = [
+    b"../new",
+    b"../../outside/new",
+    b"a/../../new",
+    b"./../new",
+    b"..",
+    b"a/b/../../..",
+]
+
+
+@pytest.mark.parametrize("name", NAMES_OUTSIDE)
+@pytest.mark.parametrize(
+    "make",
+    [
+        item,
+        folder,
+        lambda name: symlink(name, b"ok"),
+        lambda name: hardlink(name, b"ok"),
+        lambda name: hardlink(b"h", name),
+    ],
+)
+def test_names_that_lead_outside(
+    outside: Outside, name: bytes, make: Callable[[bytes], Item]
+) -> None:
+    shown = re.escape(repr(name)[1:])
+    with pytest.raises(InvalidImage, match=f"^the layer: name that leads outside: {shown}$"):
+        outside.try_to(item(b"ok"), make(name))
+
+
+def test_names_within(outside: Outside) -> None:
+    """Names are read as docker does: the root is above itself, and ".." takes a name away."""
+    there = outside.try_to(
+        item(OUTSIDE + b"/new"),
+        item(b"//a"),
+        item(b"/../b"),
+        item(b"none/../c"),
+        item(b"./d/./e//f"),
+        hardlink(b"g", b"/d/x/../e/f"),
+    )
+    assert there.keys() >= {b"a", b"b", b"c", b"d/e/f", b"g"}
+    assert there[b"g"].names == [b"d/e/f", b"g"]
+    assert b"none" not in there
+
+
+REFUSED = {
+    "a hard link to nothing": ([hardlink(b"h", b"none")], "hard link 'h' leads to no file: 'none'"),
+    "a hard link to what is outside": (
+        [hardlink(b"h", OUTSIDE + b"/secret")],
+        "hard link 'h' leads to no file: ",
+    ),
+    "a hard link to what comes later": (
+        [hardlink(b"h", b"f"), item(b"f")],
+        "hard link 'h' leads to no file: 'f'",
+    ),
+    "hard links in a circle": (
+        [hardlink(b"h", b"i"), hardlink(b"i", b"h")],
+        "hard link 'h' leads to no file: 'i'",
+    ),
+    "a hard link to a folder": (
+        [folder(b"d"), hardlink(b"h", b"d")],
+        "hard link 'h' leads to a folder",
+    ),
+    "a hard link to the root": ([hardlink(b"h", b"/")], "hard link 'h' leads to "),
+    "a hard link for the root": ([item(b"f"), hardlink(b"./", b"f")], "its root is not a folder"),
+    "a link that leads to itself": (
+        [symlink(b"l", b"l"), item(b"l/f")],
+        "too many links on the way to 'l'",
+    ),
+    "links in a circle": (
+        [symlink(b"l", b"m/x"), symlink(b"m", b"/l/y"), item(b"l/f")],
+        "too many links on the way to 'l'",
+    ),
+    "too long a chain of links": (
+        [*(symlink(b"l%d" % n, b"l%d" % (n + 1)) for n in range(41)), item(b"l0/f")],
+        "too many links on the way to 'l0'",
+    ),
+    "a file for a folder": ([item(b"f"), item(b"f/g")], "'f' should be a folder, but 'f' is none"),
+    "a link to a file for a folder": (
+        [item(b"f"), symlink(b"l", b"f"), item(b"l/g")],
+        "'l' should be a folder, but 'f' is none",
+    ),
+    "a link for the root": ([symlink(b"/", OUTSIDE)], "its root is not a folder"),
+    "a file for the root": ([item(b".")], "its root is not a folder"),
+    "a whiteout of nothing": ([item(b".wh.")], "whiteout of no file: '.wh.'"),
+    "a whiteout of the root": ([item(b".wh..")], "whiteout of no file: '.wh..'"),
+    "a whiteout of what is above": ([item(b".wh...")], "whiteout of no file: '.wh...'"),
+    "a whiteout of a folder by itself": ([item(b"d/.wh..")], "whiteout of no file: 'd/.wh..'"),
+    "a whiteout of the folder above": ([item(b"d/.wh...")], "whiteout of no file: 'd/.wh...'"),
+    "too long a name": ([item(b"d/" + b"n" * 256)], "name of more than 255 bytes: 'nnn"),
+    "too long a name of a folder": (
+        [item(b"n" * 256 + b"/f")],
+        "name of more than 255 bytes: 'nnn",
+    ),
+    "a whiteout of too long a name": (
+        [item(b".wh." + b"n" * 256)],
+        "name of more than 255 bytes: 'nnn",
+    ),
+    "too deep": ([folder(b"d/" * 4097)], "has more than 4096 folders in each other"),
+    "an owner that cannot be": ([item(b"f", owner=(1 << 32, 0))], "impossible owner of 'f'"),
+    "an owner that says nothing": (
+        [item(b"f", owner=(0, (1 << 32) - 1))],
+        "impossible owner of 'f'",
+    ),
+    "an owner without end": ([item(b"f", owner=(1 << 61, 0))], "impossible owner of 'f'"),
+    "a link to nowhere": ([symlink(b"l", b"")], "impossible link 'l'"),
+    "a link that is too long": ([symlink(b"l", b"x" * 4096)], "impossible link 'l'"),
+    "a device that cannot be": ([item(b"b", b"4", device=(4096, 0))], "impossible device 'b'"),
+    "an attribute with a NUL": (
+        [item(b"f", xattrs={b"user.a\0b": b"v"})],
+        "impossible attribute of 'f'",
+    ),
+    "an attribute without a name": (
+        [item(b"f", xattrs={b"": b"v"})],
+        "impossible attribute of 'f'",
+    ),
+    "an attribute of too long a name": (
+        [item(b"f", xattrs={b"user." + b"n" * 251: b"v"})],
+        "impossible attribute of 'f'",
+    ),
+    "an attribute that is too large": (
+        [item(b"f", xattrs={b"user.u": bytes((1 << 16) + 1)})],
+        "impossible attribute of 'f'",
+    ),
+    "an access control list of rubbish": (
+        [item(b"d/f", xattrs={b"system.posix_acl_access": b"\2\0\0\0rubbish"})],
+        "'d/f': Invalid argument",
+    ),
+    "capabilities of rubbish": (
+        [item(b"f", xattrs={b"security.capability": b"rubbish"})],
+        "'f': Invalid argument",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(outside: Outside, case: str) -> None:
+    """What cannot be has one clear line, which names the layer and the member."""
+    items, why = REFUSED[case]
+    with pytest.raises(InvalidImage, match=re.escape(why)) as caught:
+        outside.try_to(*items)
+    assert "the layer" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+BROKEN = {
+    "a name with a NUL": extended(item(b"f"), {b"path": b"a\0b"}),
+    "a link with a NUL": extended(symlink(b"f", b"x"), {b"linkpath": b"a\0b"}),
+    "a size beyond the end": extended(item(b"f"), {b"size": b"%d" % (1 << 40)}),
+    "a size that cuts content off": extended(item(b"f", content=b"x" * 2000), {b"size": b"3"}),
+    "a size without end": extended(item(b"f"), {b"size": b"9" * 30}),
+    "a negative size": extended(item(b"f"), {b"size": b"-1"}),
+    "an owner below zero": extended(item(b"f"), {b"uid": b"-1"}),
+    "an owner that is no number": extended(item(b"f"), {b"gid": b"root"}),
+    "a time that is none": extended(item(b"f"), {b"mtime": b"now"}),
+    "a time without end": extended(item(b"f"), {b"mtime": b"9" * 25}),
+    "an odd type": spoiled(item(b"f"), 156, b"V"),
+    "a size that is no number": spoiled(item(b"f"), 124, b"rubbish\0"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken(outside: Outside, case: str) -> None:
+    with pytest.raises(InvalidArchive, match=r"^the layer(:| is truncated:) .* at byte \d+$"):
+        outside.try_to(item(b"before"), BROKEN[case], item(b"after"))
+
+
+def test_devices(outside: Outside) -> None:
+    """Root gets the devices of a layer; an ordinary user none, nor other names of them."""
+    items = [
+        item(b"null", b"3", device=(1, 3), mode=0o666),
+        item(b"disk", b"4", device=(259, 70000), owner=(0, 6), mode=0o4660),
+        hardlink(b"d/again", b"null"),
+        item(b"pipe", tar.FIFO),
+        item(b"file"),
+    ]
+    there = outside.try_to(*items)
+    assert (there[b"null"].mode, there[b"null"].what) == (0o20666, os.makedev(1, 3))
+    assert there[b"null"].names == [b"d/again", b"null"]
+    assert (there[b"disk"].mode, there[b"disk"].what) == (0o64660, os.makedev(259, 70000))
+    subprocess.run(["rm", "-r", outside.into], check=True)
+    outside.into.mkdir()
+    assert outside.try_to(*items, user=True).keys() == {b"", b"d", b"pipe", b"file"}
+
+
+def test_setuid_files_of_others(outside: Outside) -> None:
+    """In a user namespace root's files are not those of the machine's root."""
+    outside.folder.chmod(0o755)
+    os.chown(outside.into, 100_000, 100_000)
+    layer = write(
+        outside.folder / "layer.tar",
+        item(b"su", content=b"#!", mode=0o4755),
+        item(b"ann", content=b"#!", mode=0o6755, owner=(999, 999)),
+    )
+    with outside.unchanged(), opened(layer) as source:
+        mapped(lambda: extract(source, "middle/into", user=True), outside.folder)
+    there = seen(outside.into)
+    assert (there[b"su"].owner, there[b"su"].mode) == ((100_000, 100_000), 0o104755)
+    assert (there[b"ann"].owner, there[b"ann"].mode) == ((100_999, 100_999), 0o106755)
+
+
+def test_owners_that_a_user_has_not_got(outside: Outside) -> None:
+    outside.folder.chmod(0o755)
+    os.chown(outside.into, 100_000, 100_000)
+    layer = write(outside.folder / "layer.tar", item(b"bob", owner=(1000, 0), mode=0o4755))
+    with outside.unchanged(), opened(layer) as source:
+        with pytest.raises(InvalidImage, match="cannot unpack the layer: 'bob': Invalid argument"):
+            mapped(lambda: extract(source, "middle/into", user=True), outside.folder)
+
+
+def mapped(function: Callable[[], T], folder: Path) -> T:
+    """Call a function, in a folder, as root of a user namespace: IDs from 100000 on, a thousand."""
+
+    def inside() -> T:
+        os.chdir(folder)
+        reading, writing = os.pipe()
+        process = os.getpid()
+        if not (helper := os.fork()):
+            try:
+                os.read(reading, 1)
+                for kind in ("uid", "gid"):
+                    Path(f"/proc/{process}/{kind}_map").write_text("0 100000 1000")
+            finally:
+                os._exit(0)
+        syscalls.unshare(syscalls.CLONE_NEWUSER)
+        os.write(writing, b".")
+        os.waitpid(helper, 0)
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        return function()
+
+    return apart(inside)
+
+
+def test_whiteouts(outside: Outside) -> None:
+    """Marks become overlay's; what AUFS kept for itself is left out, and so is overlay's own."""
+    items = [
+        item(b".wh.gone"),
+        item(b"d/.wh..wh..opq"),
+        item(b".wh..wh..opq"),
+        item(b".wh..wh.aufs"),
+        folder(b".wh..wh.plnk"),
+        item(b".wh..wh.plnk/1.2", content=b"linked"),
+        hardlink(b"linked", b".wh..wh.plnk/1.2"),
+        item(b".wh..wh.orph/3"),
+        item(b"both", content=b"there"),
+        item(b".wh.both"),
+        item(b"e/f"),
+        item(b".wh.e"),
+        item(
+            b"attributes",
+            xattrs={
+                b"trusted.overlay.redirect": b"/d",
+                b"user.overlay.redirect": b"/d",
+                b"trusted.overlay.opaque": b"y",
+                b"user.overlay.whiteout": b"",
+                b"user.mine": b"kept",
+            },
+        ),
+    ]
+    there = outside.try_to(*items)
+    paths = {b"", b"gone", b"d", b"linked", b"both", b"e", b"e/f", b"attributes"}
+    assert there.keys() == paths
+    assert (there[b"gone"].mode, there[b"gone"].what) == (0o20000, 0)
+    opaque = {"trusted.overlay.opaque": b"y"}
+    assert there[b"d"].xattrs == there[b""].xattrs == there[b"e"].xattrs == opaque
+    assert there[b"both"].what == hashlib.sha256(b"there").digest()
+    assert there[b"attributes"].xattrs == {"user.mine": b"kept"}
+
+
+def test_whiteouts_of_a_user(outside: Outside) -> None:
+    there = outside.try_to(item(b".wh.gone"), item(b"d/.wh..wh..opq"), user=True)
+    assert (there[b"gone"].mode, there[b"gone"].what) == (0o20000, 0)
+    assert there[b"d"].xattrs == {"user.overlay.opaque": b"y"}
+
+
+def test_members_of_one_name(outside: Outside) -> None:
+    """The last one counts; a folder that is there stays, with what is in it."""
+    there = outside.try_to(
+        item(b"f", content=b"first"),
+        hardlink(b"h", b"f"),
+        item(b"f", content=b"second"),
+        folder(b"d", mode=0o700),
+        item(b"d/f"),
+        folder(b"d", mode=0o755),
+        folder(b"gone"),
+        item(b"gone/f"),
+        item(b"gone", content=b"no folder"),
+        item(b"new", content=b"no folder"),
+        folder(b"new"),
+        item(b"new/f"),
+        symlink(b"l", b"d"),
+        item(b"l", content=b"no link"),
+        item(b"one"),
+        hardlink(b"two", b"one"),
+        hardlink(b"two", b"two"),
+    )
+    assert there.keys() == {
+        *(b"", b"f", b"h", b"d", b"d/f", b"gone", b"new", b"new/f", b"l", b"one", b"two")
+    }
+    assert there[b"h"].what == hashlib.sha256(b"first").digest()
+    assert there[b"f"].what == hashlib.sha256(b"second").digest()
+    assert there[b"d"].mode == 0o40755
+    assert there[b"l"].what == hashlib.sha256(b"no link").digest()
+    assert there[b"two"].names == [b"one", b"two"]
+
+
+def test_names_and_times(outside: Outside) -> None:
+    """Names are bytes; times are those of the layer, before 1970 too, where docker has 1970."""
+    names = [b"n" * 255, b"\xff\xfe", b"a\nb", b"\x1b[31m", " ö".encode(), b"...", b"-rf", b"\\"]
+    names += [b"d" * 255 + b"/" + b"f" * 255]
+    times = [-1, 0, 1, -(10**9), 1_700_000_000_123_456_789, -(10**9) * 2**31, 10**9 * 2**33 + 7]
+    items = [item(name, mtime_ns=n) for name, n in zip(names, itertools.cycle(times), strict=False)]
+    there = outside.try_to(*items)
+    for made in items:
+        assert there[made.member.name].mtime_ns == made.member.mtime_ns
+    assert {name.split(b"/")[0] for name in there} == {b"", *(n.split(b"/")[0] for n in names)}
+
+
+@pytest.mark.parametrize("seconds", [1 << 40, -(1 << 40), (1 << 63) - 1, 1 - (1 << 63)])
+def test_times_without_end(outside: Outside, seconds: int) -> None:
+    """What a filesystem has no room for becomes the nearest that it has, as the kernel does it."""
+    there = outside.try_to(item(b"f", mtime_ns=seconds * 10**9))
+    assert (there[b"f"].mtime_ns > 0) == (seconds > 0)
+
+
+def test_deepest(tmp_path: Path) -> None:
+    """Folders may lie deeper than a path can say."""
+    layer = write(tmp_path / "layer.tar", item(b"d/" * 4096 + b"f", content=b"deep", mtime_ns=1))
+    into = tmp_path / "into"
+    into.mkdir()
+    try:
+        with opened(layer) as source:
+            extract(source, str(into))
+        fd = os.open(into, os.O_RDONLY)
+        for _ in range(4096):
+            below = os.open("d", os.O_RDONLY, dir_fd=fd)
+            os.close(fd)
+            fd = below
+        assert os.listdir(fd) == ["f"]
+        assert os.fstat(fd).st_mtime_ns == 0
+        with open(os.open("f", os.O_RDONLY, dir_fd=fd), "rb") as f:
+            assert f.read() == b"deep"
+        os.close(fd)
+    finally:
+        subprocess.run(["rm", "-r", into], check=True)
+
+
+def test_full(tmp_path: Path) -> None:
+    """A filesystem that runs full is the store's error, not the layer's."""
+    with small_disk(tmp_path / "small", 1 << 20) as disk:
+        layer = write(disk / "layer.tar", item(b"d/f", content=bytes(600 << 10)))
+        (disk / "into").mkdir()
+        with opened(layer) as source, pytest.raises(StoreError) as caught:
+            extract(source, str(disk / "into"))
+    assert str(caught.value) == "cannot unpack the layer: No space left on device"

@@ -7,8 +7,7 @@ that nobody else has access to: no link can be in the way of anything.
 import errno
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -25,7 +24,6 @@ _WINDOW = 1 << 20
 _LONGEST_PATH = 4000  # the kernel takes 4095 bytes at a time
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_RESOLVE = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
 
 
 def extract(layer: Layer, into: str, *, user: bool = False) -> None:
@@ -49,6 +47,7 @@ class _Folder(NamedTuple):
     above: "_Folder | None"
     name: bytes
     node: Node
+    depth: int
 
     def path(self) -> bytes:
         names = []
@@ -59,89 +58,120 @@ class _Folder(NamedTuple):
         return b"/".join(reversed(names)) or b"."
 
 
+class _Cursor:
+    """An open folder, from which others are reached.
+
+    Folders may lie deeper than a path can say; and hostile ones so deep that to come from the root
+    each time would take hours.
+    """
+
+    def __init__(self, fd: int, root: _Folder) -> None:
+        self._fd = os.dup(fd)
+        self._at = root
+
+    def __enter__(self) -> "_Cursor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+    def to(self, folder: _Folder) -> int:
+        """Open a folder in place of the last one; raises OSError."""
+        up, names = 0, []
+        here, there = self._at, folder
+        while here is not there:
+            if here.depth >= there.depth:
+                assert here.above is not None
+                here = here.above
+                up += 1
+            else:
+                assert there.above is not None
+                names.append(there.name)
+                there = there.above
+        path = b"/".join([b".."] * up + names[::-1])
+        while path:
+            cut = len(path) if len(path) <= _LONGEST_PATH else path.rindex(b"/", 0, _LONGEST_PATH)
+            part, path = path[:cut], path[cut + 1 :]
+            fd = syscalls.openat2(self._fd, part, _FOLDER, resolve=syscalls.RESOLVE_NO_SYMLINKS)
+            os.close(self._fd)
+            self._fd = fd
+        self._at = folder
+        return self._fd
+
+
 class _Extraction:
     def __init__(self, layer: Layer, root: int, user: bool) -> None:
         self._layer = layer
         self._root = root
         self._user = user
-        self._first: dict[Node, bytes] = {}
 
     def run(self, root: Node) -> None:
+        top = _Folder(None, b"", root, 0)
         folders: list[_Folder] = []
         linked: dict[Node, list[tuple[_Folder, bytes]]] = {}
-        pending = [_Folder(None, b"", root)]
-        while pending:
-            folder = pending.pop()
-            folders.append(folder)
-            with self._opened(folder) as fd:
+        pending = [top]
+        with _Cursor(self._root, top) as cursor:
+            while pending:
+                folder = pending.pop()
+                folders.append(folder)
+                fd = cursor.to(folder)
                 for name, node in _children(folder).items():
                     if node.children is not None:
                         self._done(folder, name, partial(os.mkdir, name, 0o700, dir_fd=fd))
-                        pending.append(_Folder(folder, name, node))
-                    elif node.links > 1:
+                        pending.append(_Folder(folder, name, node, folder.depth + 1))
+                    elif node.links > 1 and not self._left_out(node):
                         linked.setdefault(node, []).append((folder, name))
         stop = threading.Event()
         count = 8 * parallel.cores()
         shares = [folders[n::count] for n in range(min(count, len(folders)))]
-        parallel.run([partial(self._fill, share, stop) for share in shares], stop)
-        for node, names in linked.items():
-            self._link(node, names)
-        for folder in reversed(folders):
-            with self._opened(folder) as fd:
-                self._done(folder, b"", partial(self._dress, fd, folder.node))
+        parallel.run([partial(self._fill, top, share, stop) for share in shares], stop)
+        with _Cursor(self._root, top) as first, _Cursor(self._root, top) as others:
+            for node, names in linked.items():
+                self._link(first, others, node, names)
+        with _Cursor(self._root, top) as cursor:
+            # From above, since the way out of a folder may be closed once it has its mode.
+            for folder in reversed(folders):
+                self._done(folder, b"", partial(self._dress_folder, cursor, folder))
 
-    @contextmanager
-    def _opened(self, folder: _Folder) -> Iterator[int]:
-        fd = self._open(folder.path())
-        try:
-            yield fd
-        finally:
-            os.close(fd)
-
-    def _open(self, path: bytes) -> int:
-        fd = os.dup(self._root)
-        while path:
-            # Folders may lie deeper than a path can say.
-            cut = len(path) if len(path) <= _LONGEST_PATH else path.rindex(b"/", 0, _LONGEST_PATH)
-            part, path = path[:cut], path[cut + 1 :]
-            below = _open_beneath(fd, part)
-            os.close(fd)
-            fd = below
-        return fd
-
-    def _fill(self, folders: Sequence[_Folder], stop: threading.Event) -> None:
-        for folder in folders:
-            if stop.is_set():
-                return
-            names = [
-                (name, node)
-                for name, node in _children(folder).items()
-                if node.children is None and node.links == 1
-            ]
-            if not names:
-                continue
-            with self._opened(folder) as fd:
+    def _fill(self, top: _Folder, folders: Sequence[_Folder], stop: threading.Event) -> None:
+        with _Cursor(self._root, top) as cursor:
+            for folder in folders:
+                if stop.is_set():
+                    return
+                names = [
+                    (name, node)
+                    for name, node in _children(folder).items()
+                    if node.children is None and node.links == 1 and not self._left_out(node)
+                ]
+                if not names:
+                    continue
+                fd = cursor.to(folder)
                 for name, node in names:
                     self._done(folder, name, partial(self._make, fd, name, node))
 
-    def _link(self, node: Node, names: Sequence[tuple[_Folder, bytes]]) -> None:
-        (folder, first), *others = names
-        with self._opened(folder) as source:
-            self._done(folder, first, partial(self._make, source, first, node))
-            for other, name in others:
-                with self._opened(other) as fd:
-                    self._done(
-                        other,
-                        name,
-                        partial(
-                            os.link,
-                            first,
-                            name,
-                            src_dir_fd=source,
-                            dst_dir_fd=fd,
-                            follow_symlinks=False,
-                        ),
-                    )
+    def _link(
+        self, first: _Cursor, others: _Cursor, node: Node, names: Sequence[tuple[_Folder, bytes]]
+    ) -> None:
+        (folder, name), *more = names
+        source = first.to(folder)
+        self._done(folder, name, partial(self._make, source, name, node))
+        for other, again in more:
+            link = partial(os.link, name, again, src_dir_fd=source, dst_dir_fd=others.to(other))
+            self._done(other, again, partial(link, follow_symlinks=False))
+
+    def _dress_folder(self, cursor: _Cursor, folder: _Folder) -> None:
+        if folder.above is None:
+            self._dress(self._root, folder.node)
+            return
+        fd = os.open(folder.name, _FOLDER, dir_fd=cursor.to(folder.above))
+        try:
+            self._dress(fd, folder.node)
+        finally:
+            os.close(fd)
+
+    def _left_out(self, node: Node) -> bool:
+        device = node.member.type in (tar.CHARACTER, tar.BLOCK_DEVICE)
+        return self._user and device and node.member is not tree.WHITEOUT
 
     def _make(self, folder: int, name: bytes, node: Node) -> None:
         """Make anything but a folder."""
@@ -159,8 +189,6 @@ class _Extraction:
         elif member.type == tar.FIFO:
             os.mkfifo(name, 0o600, dir_fd=folder)
         else:
-            if self._user and node.member is not tree.WHITEOUT:
-                return
             kind = 0o020000 if member.type == tar.CHARACTER else 0o060000
             os.mknod(name, kind | 0o600, os.makedev(*member.device), dir_fd=folder)
         self._dress_path(folder, name, node)
@@ -192,8 +220,9 @@ class _Extraction:
             try:
                 os.setxattr(path, name, value, follow_symlinks=follow)
             except OSError as e:
-                # As docker does: what this filesystem has no attributes for goes without.
-                if e.errno != errno.ENOTSUP and not (self._user and e.errno == errno.EPERM):
+                # As docker does: what this filesystem has no attributes for goes without, and so
+                # does what may not have one.
+                if e.errno not in (errno.ENOTSUP, errno.EPERM):
                     raise
 
     def _done(self, folder: _Folder, name: bytes, step: "partial[None]") -> None:
@@ -206,10 +235,6 @@ class _Extraction:
 
 def _children(folder: _Folder) -> dict[bytes, Node]:
     return folder.node.children or {}
-
-
-def _open_beneath(fd: int, path: bytes) -> int:
-    return syscalls.openat2(fd, path, _FOLDER, resolve=_RESOLVE)
 
 
 def _failed(what: str, path: bytes, error: OSError) -> FerryError:

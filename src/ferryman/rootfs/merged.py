@@ -43,10 +43,20 @@ def members(layer: Layer) -> Iterator[tuple[bytes, Member]]:
 
 
 def clean(name: bytes, what: str) -> bytes:
-    """Return a member's name as a path within the tree, "" for its root; raises InvalidImage."""
-    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
-    if b".." in parts:
-        raise InvalidImage(f"{what}: name that leads outside: {name[:200]!r}")
+    """Return a member's name as a path within the tree, "" for its root; raises InvalidImage.
+
+    As docker reads it, ".." takes the name before it away, whatever that may be in the tree.
+    """
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part != b"..":
+            if part not in (b"", b"."):
+                parts.append(part)
+        elif parts:
+            parts.pop()
+        elif not name.startswith(b"/"):
+            shown = repr(name[:200]).removeprefix("b")
+            raise InvalidImage(f"{what}: name that leads outside: {shown}")
     return b"/".join(parts)
 
 

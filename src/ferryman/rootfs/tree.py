@@ -8,6 +8,7 @@ is plain: each folder with what is in it.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from ferryman.archive import tar
 from ferryman.archive.tar import Member
@@ -26,6 +27,8 @@ _MAX_STEPS = 100_000_000
 _MAX_ID = (1 << 32) - 2  # the number above it means "leave it as it is" to chown(2)
 _MAX_TIME = ((1 << 63) - 1) * 10**9
 _XATTR = b"SCHILY.xattr."
+_MAX_XATTR_NAME = 255
+_MAX_XATTR_VALUE = 1 << 16
 
 
 def _made_up(type: bytes, mode: int) -> Member:
@@ -78,6 +81,14 @@ def tree(layer: Layer) -> Node:
     return builder.finish()
 
 
+class _Place(NamedTuple):
+    """A folder, the path that led to it, and how many are above it."""
+
+    path: bytes
+    folder: Node
+    depth: int
+
+
 class _Builder:
     def __init__(self, what: str) -> None:
         self._what = what
@@ -86,7 +97,7 @@ class _Builder:
         self._steps = 0
         self._marked: list[Node] = []
         self._dropped: list[tuple[Node, bytes]] = []
-        self._last = (b"", self._root)
+        self._last = _Place(b"", self._root, 0)
 
     def add(self, path: bytes, member: Member) -> None:
         """Put a member, whose path is clean, to its place."""
@@ -98,6 +109,8 @@ class _Builder:
         above, _, name = path.rpartition(b"/")
         folder = self._folder(above)
         children = _children(folder)
+        if member.type == tar.FOLDER and self._last.depth == MAX_DEPTH:
+            raise self._too_deep()
         if name.startswith(whiteout.PREFIX):
             if name == whiteout.OPAQUE:
                 folder.opaque = True
@@ -105,24 +118,24 @@ class _Builder:
             if (gone := whiteout.hidden(name)) is not None:
                 self._hide(folder, gone, path)
                 return
-            # Hard links may lead to what AUFS has put here, which is why it goes only at the end.
-            self._dropped.append((folder, name))
         there = children.get(name)
         if there is not None:
             if member.type == tar.FOLDER and there.children is not None:
                 there.member = self._checked(member, path)
                 return
-            self._last = (b"", self._root)  # the way to it may have led through what is replaced
+            # The way to it may have led through what is replaced.
+            self._last = _Place(b"", self._root, 0)
         if member.type == tar.HARDLINK:
             node = self._linked(member, path)
             if node is not there:
                 node.links += 1
-                children[name] = node
+                self._put(folder, name, node)
             return
-        children[name] = self._new(self._checked(member, path), name)
+        self._put(folder, name, self._new(self._checked(member, path), name))
 
     def finish(self) -> Node:
         """Turn whiteouts into marks, and return the root."""
+        # Hard links may lead to what AUFS has put somewhere, which is why it goes only now.
         for folder, name in self._dropped:
             _children(folder).pop(name, None)
         for folder in self._marked:
@@ -136,6 +149,11 @@ class _Builder:
                     there.opaque = True
             folder.hidden = None
         return self._root
+
+    def _put(self, folder: Node, name: bytes, node: Node) -> None:
+        _children(folder)[name] = node
+        if name.startswith(whiteout.META_PREFIX):
+            self._dropped.append((folder, name))
 
     def _new(self, member: Member, name: bytes) -> Node:
         if len(name) > _MAX_NAME:
@@ -167,11 +185,11 @@ class _Builder:
         return node
 
     def _folder(self, path: bytes) -> Node:
-        if path != self._last[0]:
-            self._last = (path, self._found(path))
-        return self._last[1]
+        if path != self._last.path:
+            self._last = self._found(path)
+        return self._last.folder
 
-    def _found(self, path: bytes) -> Node:
+    def _found(self, path: bytes) -> _Place:
         """Follow a path to a folder; what is missing on the way is made."""
         trail = [self._root]
         ahead = path.split(b"/")[::-1]
@@ -188,7 +206,8 @@ class _Builder:
             children = _children(trail[-1])
             node = children.get(name)
             if node is None:
-                node = children[name] = self._new(IMPLIED, name)
+                node = self._new(IMPLIED, name)
+                self._put(trail[-1], name, node)
             elif node.member.type == tar.SYMLINK:
                 links += 1
                 if links > _MAX_LINKS or self._steps > _MAX_STEPS:
@@ -204,8 +223,11 @@ class _Builder:
                 )
             trail.append(node)
             if len(trail) > MAX_DEPTH + 1:
-                raise InvalidImage(f"{self._what} has more than {MAX_DEPTH} folders in each other")
-        return trail[-1]
+                raise self._too_deep()
+        return _Place(path, trail[-1], len(trail) - 1)
+
+    def _too_deep(self) -> InvalidImage:
+        return InvalidImage(f"{self._what} has more than {MAX_DEPTH} folders in each other")
 
     def _checked(self, member: Member, path: bytes) -> Member:
         """Return a member that the kernel will take."""
@@ -219,6 +241,15 @@ class _Builder:
                 raise InvalidImage(f"{self._what}: impossible device {_shown(path)}")
         if abs(member.mtime_ns) > _MAX_TIME:
             raise InvalidImage(f"{self._what}: impossible time of {_shown(path)}")
+        for key, value in member.pax.items():
+            if key.startswith(_XATTR):
+                name = key.removeprefix(_XATTR)
+                if (
+                    not 0 < len(name) <= _MAX_XATTR_NAME
+                    or b"\0" in name
+                    or len(value) > _MAX_XATTR_VALUE
+                ):
+                    raise InvalidImage(f"{self._what}: impossible attribute of {_shown(path)}")
         return member
 
 
