@@ -63,7 +63,6 @@ _KINDS = {
 
 _PREFIXES = ((b"user.", 1), (b"trusted.", 4), (b"security.", 6))
 _ACLS = {posix_acl.ACCESS: 2, posix_acl.DEFAULT: 3}
-_MAX_XATTR_NAME = 255
 _MAX_XATTR_VALUE = (1 << 16) - 1
 _XATTRS_HEAD = bytes(12)
 _MAX_XATTRS = len(_XATTRS_HEAD) + 4 * ((1 << 16) - 2)
@@ -322,7 +321,7 @@ def _xattrs(node: Node) -> bytes:
                 continue  # no filesystem has it
             prefix, index = found
             rest = name.removeprefix(prefix)
-            if not rest or len(name) > _MAX_XATTR_NAME:
+            if not rest:
                 raise NotMountable("attribute of an impossible name")
             if prefix == b"user." and member.type not in (*tar.FILES, tar.FOLDER):
                 raise NotMountable("user's attribute of what has no content")
