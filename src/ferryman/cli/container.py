@@ -21,6 +21,7 @@ COMMANDS = {
     "list": "ps",
     "ps": "ps",
     "pause": "pause",
+    "port": "port",
     "prune": "container_prune",
     "rename": "rename",
     "restart": "restart",

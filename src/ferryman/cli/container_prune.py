@@ -4,6 +4,7 @@ import click
 
 from ferryman.cli.image_prune import confirmed
 from ferryman.cli.stores import chosen_store
+from ferryman.cli.table import print_list
 from ferryman.cli.units import human_size
 
 
@@ -14,18 +15,10 @@ from ferryman.cli.units import human_size
 )
 def command(force: bool, filters: tuple[str, ...]) -> None:
     """Remove all stopped containers."""
-    if force or confirmed("WARNING! This will remove all stopped containers."):
-        prune_containers(filters)
-
-
-def prune_containers(filters: tuple[str, ...] = ()) -> None:
-    """Remove what does not run, and say what went."""
     from ferryman.operations.container_prune import prune
 
+    if not force and not confirmed("WARNING! This will remove all stopped containers."):
+        return
     removed, freed = prune(chosen_store(), filters)
-    if removed:
-        click.echo("Deleted Containers:")
-        for container_id in removed:
-            click.echo(container_id)
-        click.echo()
-    click.echo(f"Total reclaimed space: {human_size(freed)}")
+    print_list("Deleted Containers:", removed)
+    click.echo(f"Total reclaimed space: {human_size(freed, 4)}")

@@ -1,11 +1,16 @@
 """``ferry image prune``."""
 
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from ferryman.cli.stores import chosen_store
 from ferryman.cli.units import human_size
+
+if TYPE_CHECKING:
+    from ferryman.operations.remove import Removed
 
 
 @click.command("prune")
@@ -18,13 +23,18 @@ from ferryman.cli.units import human_size
 )
 def command(every: bool, force: bool, filters: tuple[str, ...]) -> None:
     """Remove unused images."""
+    from ferryman.operations.image_prune import prune
+
     what = (
         "all images without at least one container associated to them"
         if every
         else "all dangling images"
     )
-    if force or confirmed(f"WARNING! This will remove {what}."):
-        prune_images(every=every, filters=filters)
+    if not force and not confirmed(f"WARNING! This will remove {what}."):
+        return
+    pruned = prune(chosen_store(), filters, every=every)
+    print_images(pruned.images)
+    click.echo(f"Total reclaimed space: {human_size(pruned.freed, 4)}")
 
 
 def confirmed(warning: str) -> bool:
@@ -33,26 +43,14 @@ def confirmed(warning: str) -> bool:
     return sys.stdin.readline().strip().lower() == "y"
 
 
-def prune_images(*, every: bool, filters: tuple[str, ...] = ()) -> None:
-    """Remove images and say which."""
-    from ferryman.operations.listing import listed
-    from ferryman.operations.remove import prune
-
-    store = chosen_store()
-    matching = {row.image.digest for row in listed(store, filters=filters)} if filters else None
-    pruned = prune(
-        store,
-        lambda image: (
-            (bool(image.names) and not every)
-            or (matching is not None and image.digest not in matching)
-        ),
-    )
-    if any(image.untagged or image.deleted for image in pruned.images):
-        click.echo("Deleted Images:")
-        for image in pruned.images:
-            for name in image.untagged:
-                click.echo(f"untagged: {name.familiar}")
-            for digest in image.deleted:
-                click.echo(f"deleted: {digest}")
-        click.echo()
-    click.echo(f"Total reclaimed space: {human_size(pruned.freed, 4)}")
+def print_images(images: "Sequence[Removed]") -> None:
+    """Say which images went, by their names, IDs and layers."""
+    if not any(image.untagged or image.deleted for image in images):
+        return
+    click.echo("Deleted Images:")
+    for image in images:
+        for name in image.untagged:
+            click.echo(f"untagged: {name.familiar}")
+        for digest in image.deleted:
+            click.echo(f"deleted: {digest}")
+    click.echo()

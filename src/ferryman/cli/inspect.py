@@ -1,4 +1,4 @@
-"""``ferry inspect``, ``ferry image inspect``, ``ferry container inspect``."""
+"""``ferry inspect``, and ``inspect`` of images, containers, networks and volumes."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ferryman.store.layout import Store
 
 Description = dict[str, Any]
-_KINDS = ("container", "image")
+_KINDS = ("container", "image", "network", "volume")
 
 
 @click.command("inspect")
@@ -33,7 +33,7 @@ def command(
     platform: str | None,
     names: tuple[str, ...],
 ) -> int:
-    """Display detailed information on containers and images."""
+    """Display detailed information on containers, images, networks and volumes."""
     from ferryman.image import platform as platforms
 
     wanted = platforms.parse(platform) if platform else None
@@ -79,18 +79,38 @@ def _finder(
 
         return inspect(store, name, platform)
 
+    def network(name: str) -> Description:
+        from ferryman.operations.network_inspect import inspect
+
+        return inspect(store, name)
+
+    def volume(name: str) -> Description:
+        from ferryman.operations.volume_inspect import inspect
+
+        return inspect(store, name)
+
+    finders = {"container": container, "image": image, "network": network, "volume": volume}
+
     def whatever(name: str) -> Description:
+        from ferryman.runtime.networks import NetworkNotFound
         from ferryman.runtime.record import ContainerNotFound
+        from ferryman.runtime.volumes import VolumeNotFound
 
-        try:
-            return container(name)
-        except ContainerNotFound:
+        missing = (
+            ContainerNotFound,
+            ImageNotFound,
+            InvalidReference,
+            NetworkNotFound,
+            VolumeNotFound,
+        )
+        for look in finders.values():
             try:
-                return image(name)
-            except (ImageNotFound, InvalidReference):
-                raise ImageNotFound(f"No such object: {name}") from None
+                return look(name)
+            except missing:
+                continue
+        raise ImageNotFound(f"No such object: {name}")
 
-    return {"container": container, "image": image}.get(kind or "", whatever)
+    return finders.get(kind or "", whatever)
 
 
 def _template(form: str) -> "Template":
@@ -109,6 +129,10 @@ def _applied(template: "Template", document: Description) -> str:
 
     if "HostConfig" in document:
         from ferryman.cli.container_fields import CONTAINER as fields
+    elif "IPAM" in document:
+        from ferryman.cli.network_fields import NETWORK as fields
+    elif "Mountpoint" in document:
+        from ferryman.cli.network_fields import VOLUME as fields
     else:
         from ferryman.cli.image_fields import IMAGE as fields
     try:

@@ -30,7 +30,9 @@ _COMMANDS = {
     "kill": "kill",
     "load": "load",
     "logs": "logs",
+    "network": "network",
     "pause": "pause",
+    "port": "port",
     "ps": "ps",
     "rename": "rename",
     "restart": "restart",
@@ -46,6 +48,7 @@ _COMMANDS = {
     "top": "top",
     "unpause": "unpause",
     "version": "version",
+    "volume": "volume",
     "wait": "wait",
 }
 

@@ -71,14 +71,23 @@ def command(
     # Adding up files takes time: only where it is shown.
     sized = size or ".Size" in form
     now = time.time()
-    fields = [_fields(store, row, no_trunc=no_trunc, sized=sized, now=now) for row in rows]
-    for line in rendered(form, fields, _HEADERS, "*formatter.ContainerContext"):
+    shown = [
+        fields(row, no_trunc=no_trunc, now=now, size=_size(store, row) if sized else "")
+        for row in rows
+    ]
+    for line in rendered(form, shown, _HEADERS, "*formatter.ContainerContext"):
         click.echo(line)
 
 
-def _fields(
-    store: "Store", row: "Row", *, no_trunc: bool, sized: bool, now: float
-) -> dict[str, Any]:
+def _size(store: "Store", row: "Row") -> str:
+    from ferryman.operations.container_size import container_size
+
+    written, whole = container_size(store, row.container)
+    return f"{human_size(written)} (virtual {human_size(whole)})"
+
+
+def fields(row: "Row", *, no_trunc: bool, now: float, size: str) -> dict[str, Any]:
+    """Return what a template may ask of a container; `now` is in seconds since 1970."""
     from ferryman.operations.container_listing import status_words
 
     container, state = row
@@ -90,12 +99,6 @@ def _fields(
         mounts = [shortened(mount, _MOUNT_WIDTH) for mount in mounts]
     created = seconds(container.created)
     mode = container.host_config.network_mode
-    size = ""
-    if sized:
-        from ferryman.operations.container_size import container_size
-
-        written, whole = container_size(store, container)
-        size = f"{human_size(written)} (virtual {human_size(whole)})"
     return {
         "ID": container.id if no_trunc else container.short,
         "Image": _image(container.image, no_trunc=no_trunc),

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+import click
+
 _MINIMUM = 10
 _PADDING = 3
 _FIELD = re.compile(r"\{\{\.(\w+)\}\}")
@@ -54,6 +56,12 @@ def _by_template(
     if form.startswith("table"):
         texts.insert(0, template.render(Map(headers, "", headers), header=True))
     return texts
+
+
+def print_list(title: str, rows: Sequence[str]) -> None:
+    """Print rows below a title, and nothing when there are none."""
+    if rows:
+        click.echo("\n".join([title, *rows, ""]))
 
 
 def aligned(lines: Sequence[str], minimum: int = _MINIMUM) -> list[str]:

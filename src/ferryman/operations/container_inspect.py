@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from ferryman.runtime import networks, record
+from ferryman.runtime import addresses, networks, record
 from ferryman.runtime.finish import settled
 from ferryman.runtime.record import Container, MountPoint, State
 from ferryman.runtime.settings import HostConfig
@@ -99,7 +99,8 @@ def _mount(mount: MountPoint) -> dict[str, Any]:
 
 def _network_settings(store: Store, container: Container, state: State) -> dict[str, Any]:
     endpoints: dict[str, Any] = {}
-    for name in container.networks or ([] if state.endpoints else [_mode(container)]):
+    mode = container.host_config.network_mode
+    for name in container.networks or ([mode] if mode in ("host", "none") else []):
         endpoints[name] = _endpoint(store, container, state, name)
     for name in state.endpoints:
         endpoints.setdefault(name, _endpoint(store, container, state, name))
@@ -120,21 +121,25 @@ def _network_settings(store: Store, container: Container, state: State) -> dict[
     }
 
 
-def _mode(container: Container) -> str:
-    mode = container.host_config.network_mode
-    return "bridge" if mode == "default" else mode
-
-
 def _endpoint(store: Store, container: Container, state: State, name: str) -> dict[str, Any]:
     endpoint = state.endpoints.get(name, record.Endpoint())
+    request = container.networks.get(name)
     return {
-        "IPAMConfig": None,
+        "IPAMConfig": {"IPv4Address": request.ip_address}
+        if request and request.ip_address
+        else None,
         "Links": None,
         "Aliases": endpoint.aliases,
         "MacAddress": endpoint.mac_address,
+        "DriverOpts": None,
         "NetworkID": endpoint.network_id or networks.id_of(store, name),
-        "EndpointID": container.id if state.up and endpoint.ip_address else "",
+        "EndpointID": addresses.endpoint_id(container.id, endpoint.network_id)
+        if state.up and endpoint.network_id
+        else "",
         "Gateway": endpoint.gateway,
         "IPAddress": endpoint.ip_address,
         "IPPrefixLen": endpoint.ip_prefix_len,
+        "IPv6Gateway": endpoint.ipv6_gateway,
+        "GlobalIPv6Address": endpoint.global_ipv6_address,
+        "GlobalIPv6PrefixLen": endpoint.global_ipv6_prefix_len,
     }

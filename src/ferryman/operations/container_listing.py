@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ferryman.errors import FerryError, UsageError
 from ferryman.image.config import seconds
+from ferryman.operations.filters import labelled
 from ferryman.operations.filters import parsed as parsed_filters
 from ferryman.runtime import record
 from ferryman.runtime.finish import settled
@@ -75,15 +76,7 @@ def _name(store: Store, values: list[str]) -> Test:
 
 
 def _label(store: Store, values: list[str]) -> Test:
-    def test(row: Row) -> bool:
-        labels = row.container.config.labels
-        for value in values:
-            key, equals, wanted = value.partition("=")
-            if key not in labels or (equals and labels[key] != wanted):
-                return False
-        return True
-
-    return test
+    return lambda row: labelled(row.container.config.labels, values)
 
 
 _STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")

@@ -1,8 +1,7 @@
 """How much a container has written, and how large its files are in all."""
 
-import os
-
 from ferryman.image.digest import Digest
+from ferryman.operations.disk_usage import folder_size
 from ferryman.runtime import record
 from ferryman.runtime.record import Container
 from ferryman.store import layers
@@ -21,16 +20,4 @@ def container_size(store: Store, container: Container) -> tuple[int, int]:
 
 def written(store: Store, container: Container) -> int:
     """Return the bytes of the files that a container has written; links count once."""
-    seen: set[tuple[int, int]] = set()
-    total = 0
-    for folder, _, names in os.walk(f"{record.folder(store, container.id)}/upper"):
-        for name in names:
-            try:
-                status = os.lstat(os.path.join(folder, name))
-            except FileNotFoundError:
-                continue
-            if status.st_nlink > 1 and (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            total += status.st_size
-    return total
+    return folder_size(f"{record.folder(store, container.id)}/upper")

@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ferryman.errors import UsageError
-from ferryman.image.config import moment, seconds
+from ferryman.image.config import moment
 from ferryman.image.reference import Reference
+from ferryman.operations.filters import labelled
 from ferryman.operations.filters import parsed as parsed_filters
+from ferryman.operations.moments import until
 from ferryman.store import images
 from ferryman.store.images import Image, all_images, find
 from ferryman.store.layout import Store
@@ -70,11 +72,11 @@ def _test(store: Store, key: str, values: Sequence[str]) -> Callable[[Image], bo
         wanted = {_boolean(value) for value in values}
         return lambda image: (not image.names) in wanted
     if key == "label":
-        return lambda image: all(_labelled(image, value) for value in values)
+        return lambda image: labelled(image.config.labels, values)
     if key == "label!":
-        return lambda image: not any(_labelled(image, value) for value in values)
+        return lambda image: not any(labelled(image.config.labels, [value]) for value in values)
     if key == "until":
-        limit = min(moment_of(value) for value in values)
+        limit = min(until(value) for value in values)
         return lambda image: _made(image) < limit
     others = [_made(find(store, value)) for value in values]
     if key == "before":
@@ -92,29 +94,6 @@ def _boolean(text: str) -> bool:
     if text.lower() in ("0", "f", "false"):
         return False
     raise UsageError(f"invalid filter 'dangling={text}'")
-
-
-_LENGTH = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
-
-
-def moment_of(text: str) -> float:
-    """Return what ``until=`` means: seconds since 1970, an RFC 3339 time, or so long ago."""
-    import time
-
-    if re.fullmatch(r"\d{1,12}(?:\.\d+)?", text, re.ASCII):
-        return float(text)
-    if (match := _LENGTH.fullmatch(text)) and text:
-        hours, minutes, rest = (int(part or 0) for part in match.groups())
-        return time.time() - (hours * 3600 + minutes * 60 + rest)
-    if given := seconds(text if "T" in text else f"{text}T00:00:00Z"):
-        return given
-    raise UsageError(f'failed to parse value as time or duration: "{text}"')
-
-
-def _labelled(image: Image, wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    labels = image.config.labels
-    return key in labels and (not equals or labels[key] == value)
 
 
 def matches(name: Reference, pattern: str) -> bool:

@@ -1,4 +1,4 @@
-"""Moments as docker's ``--since`` and ``--until`` take them."""
+"""Moments as docker's ``--since``, ``--until`` and filters take them."""
 
 import re
 import time
@@ -22,6 +22,23 @@ def moment(text: str, flag: str, now: int | None = None) -> int:
     (that of this machine when there is none), or in seconds since 1970.  Raises UsageError, which
     names the flag.
     """
+    found = _parsed(text, now)
+    if found is None:
+        raise UsageError(
+            f'invalid value for "{flag}": failed to parse value as time or duration: "{text}"'
+        )
+    return found
+
+
+def until(text: str) -> float:
+    """Return what the filter ``until=`` means, in seconds since 1970; raises UsageError."""
+    found = _parsed(text, None)
+    if found is None:
+        raise UsageError(f'failed to parse value as time or duration: "{text}"')
+    return found / 10**9
+
+
+def _parsed(text: str, now: int | None) -> int | None:
     if text != "0":
         try:
             return (time.time_ns() if now is None else now) - durations.nanoseconds(text)
@@ -34,9 +51,7 @@ def moment(text: str, flag: str, now: int | None = None) -> int:
             return int(match[1]) * 10**9 + _fraction(match[2])
     except ValueError:
         pass  # the 30th of February
-    raise UsageError(
-        f'invalid value for "{flag}": failed to parse value as time or duration: "{text}"'
-    )
+    return None
 
 
 def _of_date(match: re.Match[str]) -> int:

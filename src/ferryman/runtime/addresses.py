@@ -3,6 +3,7 @@
 There is no other record of them, so that none can leak.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -39,6 +40,11 @@ def endpoints(store: Store, network: Network) -> dict[str, Endpoint]:
         for endpoint in state.endpoints.values()
         if endpoint.network_id == network.id
     }
+
+
+def endpoint_id(container_id: str, network_id: str) -> str:
+    """Return what a container's place in a network is called: the same each time, and its alone."""
+    return hashlib.sha256(f"{container_id} {network_id}".encode()).hexdigest()
 
 
 def chosen(network: Network, taken: Sequence[Endpoint], wanted: str = "") -> list[str]:

@@ -94,7 +94,7 @@ def connect(
     if namespace is None:
         return {}, {}
     with changing():
-        found = [_ready(store, networks.find(store, name)) for name in container.networks]
+        found = [ready(store, networks.find(store, name)) for name in container.networks]
         places = {
             network.name: _place(store, container, network, request, f"eth{number}")
             for number, (network, request) in enumerate(
@@ -114,6 +114,73 @@ def connect(
     return places, held.ports
 
 
+def join(store: Store, container: Container, state: State, name: str) -> State:
+    """Connect a container that runs to one network more, and return its state, which is kept.
+
+    The container's record has the network already.  The caller holds the container's lock.  Raises
+    NetworkNotFound, InvalidSettings, NetworkFailed, MissingProgram; it is then where it was.
+    """
+    assert state.init is not None
+    with changing():
+        found = ready(store, networks.find(store, name))
+        others = [networks.find(store, other) for other in state.endpoints]
+        taken = {place.interface for place in state.endpoints.values()}
+        interface = next(f"eth{n}" for n in range(len(taken) + 1) if f"eth{n}" not in taken)
+        place = _place(store, container, found, container.networks[name], interface)
+        _keep(store, container, {**state.endpoints, name: place}, state.ports)
+        main = _main([*others, found]) is found
+        try:
+            namespace = f"/proc/{state.init.pid}/ns/net"
+            mac = netavark.setup(container, found, place, {}, namespace, main=main)
+        except BaseException:
+            _leave(store, container, found, place, {})
+            _keep(store, container, state.endpoints, state.ports)
+            raise
+        place = msgspec.structs.replace(place, mac_address=mac)
+        return _keep(store, container, {**state.endpoints, name: place}, state.ports)
+
+
+def part(
+    store: Store, container: Container, state: State, name: str, *, force: bool = False
+) -> State:
+    """Disconnect a container that runs from one of its networks, and return its state, now kept.
+
+    Its published ports move on to the next network that leads to the world.  With `force` it is
+    counted as gone even where netavark fails.  The caller holds the container's lock.  Raises
+    NetworkFailed, MissingProgram.
+    """
+    assert state.init is not None
+    namespace = f"/proc/{state.init.pid}/ns/net"
+    rest = {other: place for other, place in state.endpoints.items() if other != name}
+    with changing():
+        for found, place, published in _parts(store, state):
+            if found.name != name:
+                continue
+            with suppress(*([NetworkFailed] if force else [])):
+                netavark.teardown(container, found, place, published, namespace)
+            if published:
+                return _moved(store, container, state, rest, namespace)
+        return _keep(store, container, rest, state.ports)
+
+
+def _moved(
+    store: Store,
+    container: Container,
+    state: State,
+    rest: Mapping[str, Endpoint],
+    namespace: str,
+) -> State:
+    """Publish the ports of a container in the first network that leads to the world, if any."""
+    for found, place, published in _parts(store, msgspec.structs.replace(state, endpoints=rest)):
+        if published:
+            _keep(store, container, rest, published)
+            # netavark publishes ports with an interface, not afterwards.
+            netavark.teardown(container, found, place, {}, namespace)
+            netavark.setup(container, found, place, published, namespace, main=True)
+            return _keep(store, container, rest, published)
+    return _keep(store, container, rest, {})
+
+
 def disconnect(store: Store, container: Container, state: State) -> None:
     """Take back what a container that has ended had in its networks.
 
@@ -129,10 +196,11 @@ def disconnect(store: Store, container: Container, state: State) -> None:
 
 def _keep(
     store: Store, container: Container, places: Mapping[str, Endpoint], published: Ports
-) -> None:
+) -> State:
     state = record.read_state(store, container.id)
     state = msgspec.structs.replace(state, endpoints=dict(places), ports=published)
     record.write_state(store, container.id, state)
+    return state
 
 
 def _main(found: Sequence[Network]) -> Network | None:
@@ -140,8 +208,11 @@ def _main(found: Sequence[Network]) -> Network | None:
     return next((network for network in found if not network.internal), None)
 
 
-def _ready(store: Store, network: Network) -> Network:
-    """Return a network with subnets that nobody else on this machine has."""
+def ready(store: Store, network: Network) -> Network:
+    """Return a network with subnets that nobody else on this machine has.
+
+    The caller holds the lock of networks.  Raises InvalidSettings, MissingProgram, StoreError.
+    """
     if network.driver != "bridge":
         return network
     if os.path.exists(f"/sys/class/net/{network.interface}"):

@@ -30,6 +30,12 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _ID = re.compile(r"[a-f0-9]{1,64}")
 _INTERFACE = "com.docker.network.bridge.name"
 _MTU = "com.docker.network.driver.mtu"
+_UNCHANGEABLE = {
+    "com.docker.network.bridge.enable_icc": "true",
+    "com.docker.network.bridge.enable_ip_masquerade": "true",
+    "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+}
+"""Options that docker's users rely on, and the one value that holds here."""
 
 IPNetwork = IPv4Network | IPv6Network
 
@@ -172,6 +178,7 @@ def create(
     subnets: Sequence[Subnet] = (),
     internal: bool = False,
     attachable: bool = False,
+    ipv4: bool = True,
     ipv6: bool = False,
     options: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
@@ -184,23 +191,31 @@ def create(
         raise InvalidSettings(
             f"invalid network name {name}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
         )
-    if name in PREDEFINED:
+    if name in PREDEFINED or name == "default":
         raise Conflict(f"operation is not permitted on predefined {name} network")
     if any(network.name == name for network in every(store)):
         raise Conflict(f"network with name {name} already exists")
+    if driver in ("host", "null"):
+        raise Conflict(f'only one instance of "{driver}" network is allowed')
     if driver != "bridge":
-        raise InvalidSettings(f"the driver {driver} is not known here: networks are of type bridge")
+        raise InvalidSettings(f'plugin "{driver}" not found: networks here are of type bridge')
     network = Network(
         name=name,
         id=secrets.token_hex(32),
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         internal=internal,
         attachable=attachable,
+        ipv4=ipv4,
         ipv6=ipv6 or any(_version(subnet) == 6 for subnet in subnets),
         options=dict(options or {}),
         labels=dict(labels or {}),
         asked=bool(subnets),
     )
+    if not (network.ipv4 or network.ipv6):
+        raise InvalidSettings("IPv4 or IPv6 must be enabled")
+    versions = [_version(subnet) for subnet in subnets]
+    if len(set(versions)) != len(versions):
+        raise InvalidSettings("bridge driver doesn't support multiple subnets")
     _check_options(network)
     network = complete(store, msgspec.structs.replace(network, subnets=list(subnets)))
     write(store, network)
@@ -213,6 +228,9 @@ def _check_options(network: Network) -> None:
         raise InvalidSettings(f"invalid interface name: {name}")
     if network.mtu and not network.mtu.isdecimal():
         raise InvalidSettings(f"failed to parse {_MTU} value: {network.mtu}")
+    for option, only in _UNCHANGEABLE.items():
+        if network.options.get(option, only) != only:
+            raise InvalidSettings(f"the option {option} of networks can only be {only} here")
 
 
 def complete(store: Store, network: Network) -> Network:
@@ -237,9 +255,15 @@ def complete(store: Store, network: Network) -> Network:
 
 def _filled(subnet: Subnet, others: Sequence[IPNetwork]) -> Subnet:
     try:
-        network = ip_network(subnet.subnet)
+        network = ip_network(subnet.subnet, strict=False)
     except ValueError:
-        raise InvalidSettings(f"invalid subnet {subnet.subnet}") from None
+        raise InvalidSettings(
+            f"invalid subnet {subnet.subnet}: invalid CIDR block notation"
+        ) from None
+    if "/" not in subnet.subnet:
+        raise InvalidSettings(f"invalid subnet {subnet.subnet}: invalid CIDR block notation")
+    if str(network.network_address) != subnet.subnet.partition("/")[0].lower():
+        raise InvalidSettings(f"invalid subnet {subnet.subnet}: it should be {network}")
     for other in others:
         if network.version == other.version and network.overlaps(other):
             raise InvalidSettings(
@@ -247,10 +271,6 @@ def _filled(subnet: Subnet, others: Sequence[IPNetwork]) -> Subnet:
             )
     if network.num_addresses < 4:
         raise InvalidSettings(f"invalid subnet {subnet.subnet}: too small for containers")
-    inner = [subnet.gateway, *subnet.auxiliary_addresses.values()]
-    for address in filter(None, inner):
-        if ip_address(address) not in network:
-            raise InvalidSettings(f"no matching subnet for gateway {address}")
     gateway = subnet.gateway or str(network[1])
     return msgspec.structs.replace(subnet, gateway=gateway)
 

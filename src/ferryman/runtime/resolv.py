@@ -68,17 +68,42 @@ def write(
     if mode.startswith("container:"):
         _link(store, mode.removeprefix("container:"), bundle)
         return
-    contents = {
+    for name, content in _contents(store, container, endpoints or {}).items():
+        _write(f"{bundle}/{name}", content)
+
+
+def rewrite(
+    store: Store,
+    bundle: str,
+    before: tuple[Container, Mapping[str, Endpoint]],
+    after: tuple[Container, Mapping[str, Endpoint]],
+) -> None:
+    """Bring the files of a container that runs up to date when its networks have changed.
+
+    What somebody has written to since stays as it is, as in docker.  Raises StoreError.
+    """
+    new = _contents(store, *after)
+    for name, content in _contents(store, *before).items():
+        if new[name] != content and _read(f"{bundle}/{name}") == content:
+            _write(f"{bundle}/{name}", new[name])
+
+
+def _contents(
+    store: Store, container: Container, endpoints: Mapping[str, Endpoint]
+) -> dict[str, str]:
+    return {
         "hostname": hostname(container),
-        "hosts": hosts(container, endpoints or {}),
-        "resolv.conf": resolv_conf(store, container, endpoints or {}),
+        "hosts": hosts(container, endpoints),
+        "resolv.conf": resolv_conf(store, container, endpoints),
     }
+
+
+def _write(path: str, content: str) -> None:
     try:
-        for name, content in contents.items():
-            with open(f"{bundle}/{name}", "w", encoding="utf-8") as f:
-                f.write(content)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(content)
     except OSError as e:
-        raise StoreError(f"cannot write {e.filename}: {e.strerror}") from None
+        raise StoreError(f"cannot write {path}: {e.strerror}") from None
 
 
 def _link(store: Store, other: str, bundle: str) -> None:

@@ -1,0 +1,18 @@
+"""``ferry network disconnect``."""
+
+import click
+
+from ferryman.cli.stores import chosen_store
+
+
+@click.command("disconnect")
+@click.option(
+    "-f", "--force", is_flag=True, help="Go on where the network cannot take the container back"
+)
+@click.argument("network", metavar="NETWORK")
+@click.argument("container", metavar="CONTAINER")
+def command(force: bool, network: str, container: str) -> None:
+    """Disconnect a container from a network."""
+    from ferryman.operations.network_connect import disconnect
+
+    disconnect(chosen_store(), network, container, force=force)
