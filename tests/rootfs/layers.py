@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ferryman.archive import tar
 from ferryman.archive.tar import Member
-from ferryman.rootfs.merged import Layer
+from ferryman.rootfs.members import Layer
 
 CAPABILITY = struct.pack("<I4I", 0x02000001, 1 << 10, 0, 0, 0)
 SPARSE_FORMS = ("gnu", "0.0", "0.1", "1.0")
@@ -77,7 +77,7 @@ def sparse(
     said: Sequence[int] | None = None,
     **fields: Any,
 ) -> Item:
-    """Return a sparse file in one of the `SPARSE_FORMS`, as GNU tar writes it.
+    """Return a sparse file in one of the `SPARSE_FORMS`, as GNU tar writes it, of 1970 or later.
 
     `pieces` are what is no hole, each with its place in the file.  `said` is what the map says
     in truth's stead: places and lengths in turn.
@@ -92,6 +92,8 @@ def sparse(
         content = lines.ljust(tar.padded(len(lines)), b"\0") + content
     made = item(name, tar.FILE, content, **fields)
     records = list(made.member.pax.items())
+    if made.member.mtime_ns % 10**9:
+        records.append((b"mtime", b"%d.%09d" % divmod(made.member.mtime_ns, 10**9)))
     if form == "gnu":
         made = made._replace(member=made.member._replace(type=tar.SPARSE))
         block, more = _old_sparse(tar.header(made.member)[-tar.BLOCK :], size, numbers)

@@ -4,6 +4,7 @@ A map comes from a stranger: what it says is checked against the content that is
 """
 
 import os
+from bisect import bisect_right
 from typing import NamedTuple
 
 from ferryman.archive import tar
@@ -23,10 +24,37 @@ class Piece(NamedTuple):
 
 
 class Sparse(NamedTuple):
-    """A sparse file: its real size in bytes, and the pieces that it has, in order."""
+    """A file with holes or without: its real size in bytes, and its pieces, in order."""
 
     size: int
     pieces: list[Piece]
+
+    def read(self, fd: int, at: int, size: int) -> bytes:
+        """Return so many bytes of the file from byte `at` on; `fd` is the tar.
+
+        Raises OSError.
+        """
+        found = bytearray(size)
+        n = max(bisect_right(self.pieces, at, key=lambda piece: piece.at) - 1, 0)
+        while n < len(self.pieces) and (piece := self.pieces[n]).at < at + size:
+            start, end = max(at, piece.at), min(at + size, piece.at + piece.size)
+            if start < end:
+                place = memoryview(found)[start - at : end - at]
+                os.preadv(fd, [place], piece.offset + start - piece.at)
+            n += 1
+        return bytes(found)
+
+
+def content(fd: int, member: Member, what: str) -> Sparse:
+    """Return what a file holds, sparse or not; `fd` is the tar that it lies in.
+
+    Raises InvalidArchive as `sparse` does.
+    """
+    holes = sparse(fd, member, what)
+    if holes is not None:
+        return holes
+    pieces = [Piece(0, member.size, member.offset)] if member.size else []
+    return Sparse(member.size, pieces)
 
 
 def sparse(fd: int, member: Member, what: str) -> Sparse | None:

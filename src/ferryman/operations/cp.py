@@ -10,7 +10,7 @@ from ferryman.archive import intake
 from ferryman.archive.stream import PipeStream
 from ferryman.archive.write import PipeSink
 from ferryman.errors import FerryError, UsageError
-from ferryman.rootfs import extract, merged, syscalls
+from ferryman.rootfs import extract, members, syscalls
 from ferryman.rootfs.graft import graft, graft_content
 from ferryman.rootfs.pack import Entry, Packer, walk
 from ferryman.runtime import filesystem, record
@@ -255,7 +255,7 @@ def _from_tar(store: Store, root: int, target: Place) -> int:
         os.mkdir(unpacked, 0o700)
         tar = os.open(taken.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            extract.extract(merged.Layer(tar, taken.size, "stdin"), unpacked)
+            extract.extract(members.Layer(tar, taken.size, "stdin"), unpacked)
         finally:
             os.close(tar)
         below = _host_folder(unpacked)

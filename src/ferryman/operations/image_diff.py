@@ -1,15 +1,19 @@
 """Image diff: what one image's files have that another's have not, by layer."""
 
-import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ferryman.archive import tar
-from ferryman.archive.stream import CHUNK, FileStream
+from ferryman.archive.sparse import Sparse, content
+from ferryman.archive.stream import CHUNK
 from ferryman.archive.tar import Member
+from ferryman.errors import StoreError
 from ferryman.operations.layers import opened
 from ferryman.rootfs import merged
-from ferryman.rootfs.merged import File, Layer
+from ferryman.rootfs.members import Layer
+from ferryman.rootfs.merged import File
+from ferryman.rootfs.tree import own_xattrs
 from ferryman.store.images import Image
 from ferryman.store.layout import Store
 
@@ -32,22 +36,21 @@ def image_diff(store: Store, one: str, other: str) -> list[Change]:
     """
     with opened(store, one) as (first, first_layers), opened(store, other) as (second, layers):
         old, new = merged.merged(first_layers), merged.merged(layers)
-        changes = [
-            Change("A", path, _digest(second, file), file.member.size)
-            for path, file in new.items()
-            if path not in old
-        ]
+
+        def change(kind: str, path: bytes) -> Change:
+            gone = kind == "D"
+            file = old[path] if gone else new[path]
+            image, where = (first, first_layers) if gone else (second, layers)
+            return Change(kind, path, _digest(image, file), _content(file, where).size)
+
+        changes = [change("A", path) for path in new.keys() - old.keys()]
+        changes += [change("D", path) for path in old.keys() - new.keys()]
         changes += [
-            Change("D", path, _digest(first, file), file.member.size)
-            for path, file in old.items()
-            if path not in new
+            change("C", path)
+            for path in old.keys() & new.keys()
+            if _digest(first, old[path]) != _digest(second, new[path])
+            and not _same(old[path], first_layers, new[path], layers)
         ]
-        for path in old.keys() & new.keys():
-            if _digest(first, old[path]) == _digest(second, new[path]):
-                continue
-            if not _same(old[path], first_layers, new[path], layers):
-                file = new[path]
-                changes.append(Change("C", path, _digest(second, file), file.member.size))
     return sorted(changes, key=lambda change: change.path)
 
 
@@ -56,34 +59,50 @@ def _digest(image: Image, file: File) -> str:
 
 
 def _same(one: File, one_layers: Sequence[Layer], other: File, layers: Sequence[Layer]) -> bool:
-    left, right = one.member, other.member
-    if _description(left) != _description(right):
+    if _description(one.member) != _description(other.member):
         return False
-    if left.type != tar.FILE:
+    if one.member.type not in tar.FILES:
         return True
-    return _content(one_layers[one.layer], left) == _content(layers[other.layer], right)
+    left, right = one_layers[one.layer], layers[other.layer]
+    first, second = _content(one, one_layers), _content(other, layers)
+    if first.size != second.size:
+        return False
+    if not _within(left, first, right, second):
+        return False
+    # What is a hole in the one may be anything in the other.
+    sparse = sum(piece.size for piece in first.pieces) < first.size
+    return not sparse or _within(right, second, left, first)
+
+
+def _content(file: File, layers: Sequence[Layer]) -> Sparse:
+    layer = layers[file.layer]
+    return content(layer.fd, file.member, layer.what)
 
 
 def _description(member: Member) -> tuple[object, ...]:
-    xattrs = {k: v for k, v in member.pax.items() if k.startswith(b"SCHILY.xattr.")}
     return (
-        member.type,
+        tar.FILE if member.type in tar.FILES else member.type,
         member.mode,
         member.uid,
         member.gid,
-        member.size,
-        member.link.strip(b"/") if member.type == tar.HARDLINK else member.link,
+        member.link,
         member.device,
-        xattrs,
+        dict(own_xattrs(member)),
     )
 
 
-def _content(layer: Layer, member: Member) -> bytes:
-    running = hashlib.sha256()
-    stream = FileStream(layer.fd, member.offset, member.size, layer.what)
-    while piece := stream.read(min(CHUNK, member.size - stream.tell())):
-        running.update(piece)
-    return running.digest()
+def _within(layer: Layer, content: Sparse, other: Layer, others: Sparse) -> bool:
+    """Tell whether all pieces of a file are in another at the same places."""
+    try:
+        for piece in content.pieces:
+            for at in range(0, piece.size, CHUNK):
+                size = min(CHUNK, piece.size - at)
+                mine = os.pread(layer.fd, size, piece.offset + at)
+                if mine != others.read(other.fd, piece.at + at, size):
+                    return False
+    except OSError as e:
+        raise StoreError(f"cannot read {layer.what}: {e.strerror}") from None
+    return True
 
 
 def by_layer(changes: Iterable[Change]) -> dict[str, list[Change]]:

@@ -8,7 +8,7 @@ from ferryman.archive import compression, intake
 from ferryman.archive.stream import Bounded, FileStream
 from ferryman.image.manifest import Descriptor
 from ferryman.image.platform import Platform
-from ferryman.rootfs.merged import Layer
+from ferryman.rootfs.members import Layer
 from ferryman.store import blobs
 from ferryman.store.images import Image, find
 from ferryman.store.layout import Store

@@ -20,7 +20,7 @@ import struct
 from ferryman.archive import tar
 from ferryman.archive.sparse import Sparse, sparse
 from ferryman.rootfs import posix_acl, tree
-from ferryman.rootfs.merged import Layer
+from ferryman.rootfs.members import Layer
 from ferryman.rootfs.tree import Node
 
 _BLOCK = tar.BLOCK

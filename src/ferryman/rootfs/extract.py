@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from ferryman import parallel
 from ferryman.archive import tar
-from ferryman.archive.sparse import Piece, sparse
+from ferryman.archive.sparse import Piece, content
 from ferryman.archive.tar import Member
 from ferryman.errors import FerryError, InvalidArchive, InvalidImage, StoreError
 from ferryman.rootfs import syscalls, tree
-from ferryman.rootfs.merged import Layer
+from ferryman.rootfs.members import Layer
 from ferryman.rootfs.tree import Node
 
 _WINDOW = 1 << 20
@@ -247,13 +247,11 @@ def _failed(what: str, path: bytes, error: OSError) -> FerryError:
 
 
 def _copy(layer: Layer, member: Member, fd: int) -> None:
-    holes = sparse(layer.fd, member, layer.what) if member.pax else None
-    if holes is None:
-        _copy_piece(layer, Piece(0, member.size, member.offset), fd)
-        return
-    for piece in holes.pieces:
+    size, pieces = content(layer.fd, member, layer.what)
+    for piece in pieces:
         _copy_piece(layer, piece, fd)
-    os.ftruncate(fd, holes.size)
+    if size and (not pieces or pieces[-1].at + pieces[-1].size < size):
+        os.ftruncate(fd, size)  # it ends in a hole
 
 
 def _copy_piece(layer: Layer, piece: Piece, fd: int) -> None:

@@ -25,7 +25,7 @@ from ferryman.archive.stream import Bounded, FileStream
 from ferryman.errors import InvalidImage, StoreError
 from ferryman.image import digest as digests
 from ferryman.image.digest import Digest
-from ferryman.rootfs import erofs, erofs_mount, extract, merged, overlay, syscalls
+from ferryman.rootfs import erofs, erofs_mount, extract, members, overlay, syscalls
 from ferryman.store import blobs, durable
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease, collect_lock, protected
@@ -172,7 +172,7 @@ def _make(lease: Lease, wanted: _Wanted) -> Lower:
 
 
 @contextmanager
-def _plain(lease: Lease, wanted: _Wanted) -> Iterator[tuple[merged.Layer, str]]:
+def _plain(lease: Lease, wanted: _Wanted) -> Iterator[tuple[members.Layer, str]]:
     """Give a layer's tar, and the path at which it is for now."""
     what = f"layer {wanted.digest}"
     path = wanted.tar
@@ -183,7 +183,7 @@ def _plain(lease: Lease, wanted: _Wanted) -> Iterator[tuple[merged.Layer, str]]:
             path = _decompressed(lease, wanted, what)
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield merged.Layer(fd, os.fstat(fd).st_size, what), path
+        yield members.Layer(fd, os.fstat(fd).st_size, what), path
     finally:
         os.close(fd)
         if path != wanted.tar:
@@ -207,7 +207,7 @@ def _decompressed(lease: Lease, wanted: _Wanted, what: str) -> str:
     return taken.path
 
 
-def _indexed(lease: Lease, wanted: _Wanted, layer: merged.Layer, tar: str) -> Lower | None:
+def _indexed(lease: Lease, wanted: _Wanted, layer: members.Layer, tar: str) -> Lower | None:
     """Make a layer mountable where it lies; return None when it has to be unpacked instead."""
     if wanted.storage == "extract" or not erofs_mount.possible():
         return None
@@ -226,7 +226,7 @@ def _indexed(lease: Lease, wanted: _Wanted, layer: merged.Layer, tar: str) -> Lo
     return Lower(EROFS, wanted.folder, wanted.tar)
 
 
-def _write_index(layer: merged.Layer, index: str, tar: str) -> None:
+def _write_index(layer: members.Layer, index: str, tar: str) -> None:
     fd = os.open(index, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         erofs.write_index(layer, fd)
@@ -240,7 +240,7 @@ def _write_index(layer: merged.Layer, index: str, tar: str) -> None:
         raise erofs.NotMountable(e.strerror) from None
 
 
-def _unpacked(lease: Lease, wanted: _Wanted, layer: merged.Layer) -> Lower:
+def _unpacked(lease: Lease, wanted: _Wanted, layer: members.Layer) -> Lower:
     unfinished = lease.path()
     os.mkdir(unfinished, 0o700)
     extract.extract(layer, unfinished, user=overlay.user_xattrs())

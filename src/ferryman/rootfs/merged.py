@@ -3,120 +3,76 @@
 Nothing is unpacked: the result says in which layer each file's header and content lie.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from ferryman.archive import tar
-from ferryman.archive.stream import FileStream
 from ferryman.archive.tar import Member
-from ferryman.errors import InvalidImage
-
-_WHITEOUT = b".wh."
-_OPAQUE = b".wh..wh..opq"
-_MAX_MEMBERS = 10_000_000
-
-
-class Layer(NamedTuple):
-    """A layer's uncompressed tar: an open file, its size in bytes, and what to call it."""
-
-    fd: int
-    size: int
-    what: str
+from ferryman.rootfs import tree
+from ferryman.rootfs.members import Layer
+from ferryman.rootfs.tree import Node
 
 
 class File(NamedTuple):
-    """One path of the merged tree: its member, and the number of the layer that has it."""
+    """One path of the merged tree: what it stands for, and the number of the layer that has it."""
 
-    member: Member
+    node: Node
+    """The same for all hard links of a file."""
     layer: int
 
-
-def members(layer: Layer) -> Iterator[tuple[bytes, Member]]:
-    """Yield the paths (clean, without a leading slash) and members of a layer.
-
-    Raises InvalidImage for a name that leads out of the tree, InvalidArchive for a broken tar.
-    """
-    for member in tar.members(
-        FileStream(layer.fd, 0, layer.size, layer.what), layer.what, _MAX_MEMBERS
-    ):
-        yield clean(member.name, layer.what), member
+    @property
+    def member(self) -> Member:
+        """What the layer's tar says of it."""
+        return self.node.member
 
 
-def clean(name: bytes, what: str) -> bytes:
-    """Return a member's name as a path within the tree, "" for its root; raises InvalidImage.
+class _Name:
+    """What a name stands for in the layers so far; a folder's content is theirs together."""
 
-    As docker reads it, ".." takes the name before it away, whatever that may be in the tree.
-    """
-    parts: list[bytes] = []
-    for part in name.split(b"/"):
-        if part != b"..":
-            if part not in (b"", b"."):
-                parts.append(part)
-        elif parts:
-            parts.pop()
-        elif not name.startswith(b"/"):
-            shown = repr(name[:200]).removeprefix("b")
-            raise InvalidImage(f"{what}: name that leads outside: {shown}")
-    return b"/".join(parts)
+    __slots__ = ("below", "file")
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self.below: dict[bytes, _Name] = {}
 
 
 def merged(layers: Sequence[Layer]) -> dict[bytes, File]:
-    """Return the merged tree of layers, lowest first, by path.
+    """Return the merged tree of layers, lowest first, by path: each folder before what is in it.
 
-    Raises InvalidImage, InvalidArchive.
+    Names in a folder are sorted.  The root is there if a layer says something of it.  Raises
+    InvalidImage, InvalidArchive.
     """
-    tree: dict[bytes, File] = {}
-    hidden: set[bytes] = set()  # nothing of a lower layer shows at or below these
-    covered: set[bytes] = set()  # nothing of a lower layer shows below these
-    for number in range(len(layers) - 1, -1, -1):
-        mine: dict[bytes, Member] = {}
-        hiding: set[bytes] = set()
-        covering: set[bytes] = set()
-        for path, member in members(layers[number]):
-            folder, _, name = path.rpartition(b"/")
-            if name == _OPAQUE:
-                covering.add(folder)
-            elif name.startswith(_WHITEOUT + _WHITEOUT):
-                continue  # other marks of AUFS, which say nothing here
-            elif name.startswith(_WHITEOUT):
-                hiding.add(_under(folder, name.removeprefix(_WHITEOUT)))
+    root = _Name(File(Node(tree.IMPLIED), 0))
+    for number, layer in enumerate(layers):
+        top = tree.tree(layer)
+        if top.member is tree.IMPLIED:
+            top.member = root.file.member
+        _lay(root, top, number)
+    files: dict[bytes, File] = {}
+    pending = [(b"", root)]
+    while pending:
+        path, name = pending.pop()
+        if path or name.file.member is not tree.IMPLIED:
+            files[path] = name.file
+        start = path + b"/" if path else b""
+        pending += [(start + each, name.below[each]) for each in sorted(name.below, reverse=True)]
+    return files
+
+
+def _lay(root: _Name, top: Node, number: int) -> None:
+    """Lay a layer over those below it, as overlay does."""
+    pending = [(root, top)]
+    while pending:
+        name, folder = pending.pop()
+        name.file = File(folder, number)
+        if folder.opaque:
+            name.below.clear()
+        for each, node in (folder.children or {}).items():
+            if node.is_whiteout:
+                name.below.pop(each, None)
+            elif node.children is None:
+                name.below[each] = _Name(File(node, number))
             else:
-                mine[path] = member
-        for path, member in mine.items():
-            if path not in tree and not _shadowed(path, hidden, covered):
-                tree[path] = File(member, number)
-            if member.type != tar.FOLDER:
-                covering.add(path)
-        hidden |= hiding
-        covered |= covering
-    return tree
-
-
-def _under(folder: bytes, name: bytes) -> bytes:
-    return folder + b"/" + name if folder else name
-
-
-def _shadowed(path: bytes, hidden: set[bytes], covered: set[bytes]) -> bool:
-    if path in hidden:
-        return True
-    while path:
-        path = path.rpartition(b"/")[0]
-        if path in hidden or path in covered:
-            return True
-    return False
-
-
-def inode(tree_layer: dict[bytes, Member], path: bytes, what: str) -> bytes:
-    """Follow hard links within one layer to the path that has the content.
-
-    Raises InvalidImage when they lead in a circle or to nothing.
-    """
-    first = path
-    for _ in range(1000):
-        member = tree_layer.get(path)
-        if member is None:
-            break
-        if member.type != tar.HARDLINK:
-            return path
-        path = clean(member.link, what)
-    raise InvalidImage(f"{what}: hard link {first[:200]!r} leads to no file")
+                there = name.below.get(each)
+                if there is None or there.file.node.children is None:
+                    there = name.below[each] = _Name(File(node, number))
+                pending.append((there, node))

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from ferryman.archive import tar
 from ferryman.archive.tar import Member
 from ferryman.errors import InvalidImage
-from ferryman.rootfs import merged, whiteout
-from ferryman.rootfs.merged import Layer
+from ferryman.rootfs import members, whiteout
+from ferryman.rootfs.members import Layer
 
 MAX_NODES = 4_000_000
 """Of a layer, folders that are only implied included: some 2 GB of memory."""
@@ -26,7 +26,8 @@ _MAX_LINKS = 40  # in one path, as the kernel has it
 _MAX_STEPS = 100_000_000
 _MAX_ID = (1 << 32) - 2  # the number above it means "leave it as it is" to chown(2)
 _MAX_TIME = ((1 << 63) - 1) * 10**9
-_XATTR = b"SCHILY.xattr."
+XATTR = b"SCHILY.xattr."
+"""How the keys of pax records begin that stand for extended attributes."""
 _MAX_XATTR_NAME = 255
 _MAX_XATTR_VALUE = 1 << 16
 
@@ -57,18 +58,30 @@ class Node:
         self.links = 1
         """How many names it had; some may have been replaced since."""
 
+    @property
+    def is_whiteout(self) -> bool:
+        """Tell whether it says to overlay that there is nothing of its name."""
+        return self.member.type == tar.CHARACTER and self.member.device == (0, 0)
+
+
+def own_xattrs(member: Member) -> Iterator[tuple[bytes, bytes]]:
+    """Yield names and values of the extended attributes that a layer gives a member.
+
+    Those that it has of overlay's are left out: they would have it look elsewhere.
+    """
+    for key, value in member.pax.items():
+        if key.startswith(XATTR):
+            name = key.removeprefix(XATTR)
+            if not name.startswith(whiteout.OVERLAY_XATTRS):
+                yield name, value
+
 
 def xattrs(node: Node, *, user: bool) -> Iterator[tuple[bytes, bytes]]:
     """Yield names and values of a node's extended attributes, with overlay's own where needed.
 
-    `user` says which attributes overlay uses, see `overlay.user_xattrs`.  Those that a layer has
-    of overlay's are left out: they would have it look elsewhere.
+    `user` says which attributes overlay uses, see `overlay.user_xattrs`.
     """
-    for key, value in node.member.pax.items():
-        if key.startswith(_XATTR):
-            name = key.removeprefix(_XATTR)
-            if not name.startswith(whiteout.OVERLAY_XATTRS):
-                yield name, value
+    yield from own_xattrs(node.member)
     if node.opaque:
         yield whiteout.opaque_xattr(user=user), b"y"
 
@@ -76,7 +89,7 @@ def xattrs(node: Node, *, user: bool) -> Iterator[tuple[bytes, bytes]]:
 def tree(layer: Layer) -> Node:
     """Return the root of a layer's tree; raises InvalidArchive, InvalidImage."""
     builder = _Builder(layer.what)
-    for path, member in merged.members(layer):
+    for path, member in members.members(layer):
         builder.add(path, member)
     return builder.finish()
 
@@ -173,7 +186,7 @@ class _Builder:
 
     def _linked(self, member: Member, path: bytes) -> Node:
         """Return what a hard link leads to."""
-        target = merged.clean(member.link, self._what)
+        target = members.clean(member.link, self._what)
         above, _, name = target.rpartition(b"/")
         node = _children(self._folder(above)).get(name)
         if node is None:
@@ -242,8 +255,8 @@ class _Builder:
         if abs(member.mtime_ns) > _MAX_TIME:
             raise InvalidImage(f"{self._what}: impossible time of {_shown(path)}")
         for key, value in member.pax.items():
-            if key.startswith(_XATTR):
-                name = key.removeprefix(_XATTR)
+            if key.startswith(XATTR):
+                name = key.removeprefix(XATTR)
                 if (
                     not 0 < len(name) <= _MAX_XATTR_NAME
                     or b"\0" in name
