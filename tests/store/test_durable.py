@@ -1,5 +1,6 @@
 import os
 import resource
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,34 @@ def test_remove_takes_files_folders_and_what_is_not_there(tmp_path: Path) -> Non
     for name in ("folder", "file", "never"):
         durable.remove(str(tmp_path / name))
     assert os.listdir(tmp_path) == ["outside"]
+
+
+def test_remove_what_is_deeper_than_a_path_can_say(tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_RDONLY)
+    for name in ["top", *["d"] * 5000]:
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=below))
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    durable.remove(str(tmp_path / "top"))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="to mount takes root")
+@pytest.mark.parametrize("where", ["folder/it", "folder/in/it"])
+def test_remove_spares_what_is_mounted(tmp_path: Path, where: str) -> None:
+    kept, mounted = tmp_path / "kept", tmp_path / where
+    kept.mkdir()
+    (kept / "file").touch()
+    mounted.mkdir(parents=True)
+    (tmp_path / "folder/file").touch()
+    subprocess.run(["mount", "--bind", kept, mounted], check=True)
+    try:
+        durable.remove(str(tmp_path / "folder"))
+        assert os.listdir(kept) == ["file"]
+        assert not (tmp_path / "folder/file").exists()
+    finally:
+        (left,) = (tmp_path / "folder").rglob("it")
+        subprocess.run(["umount", left], check=True)

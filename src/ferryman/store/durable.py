@@ -1,10 +1,14 @@
 """Writing so that a crash leaves the old state or the new one: aside, fsync, rename, fsync."""
 
+import errno
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def replace(path: str, content: bytes, *, aside: str, mode: int = 0o644) -> None:
@@ -72,12 +76,54 @@ def sync_folder(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove a file or a whole folder, if it is there."""
+    """Remove a file or a whole folder, if it is there; what cannot be removed stays."""
     try:
         os.unlink(path)
     except FileNotFoundError:
         return
     except IsADirectoryError:
-        import shutil  # slow to import, and hardly ever needed
+        with suppress(OSError):
+            _empty(path)
+            os.rmdir(path)
 
-        shutil.rmtree(path, ignore_errors=True)
+
+def _empty(path: str) -> None:
+    """Remove what is in a folder, which may lie deeper than a path, or a stack, can say.
+
+    So folders are brought up to the top before they are looked into.
+    """
+    top = os.open(path, _FOLDER)
+    try:
+        prefix = secrets.token_hex(8)
+        folders = ["."]
+        for folder in folders:
+            with suppress(OSError):
+                fd = os.open(folder, _FOLDER, dir_fd=top)
+                try:
+                    folders += _folders(fd, folder, top, f"{prefix}-{len(folders)}")
+                finally:
+                    os.close(fd)
+        for folder in reversed(folders[1:]):
+            with suppress(OSError):
+                os.rmdir(folder, dir_fd=top)
+    finally:
+        os.close(top)
+
+
+def _folders(fd: int, folder: str, top: int, prefix: str) -> Iterator[str]:
+    """Remove the files of a folder; yield the paths from the top at which its folders are then."""
+    with os.scandir(fd) as entries:
+        there = list(entries)
+    for n, entry in enumerate(there):
+        with suppress(OSError):
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.name, dir_fd=fd)
+                continue
+            moved = f"{prefix}-{n}"
+            try:
+                os.rename(entry.name, moved, src_dir_fd=fd, dst_dir_fd=top)
+            except OSError as e:
+                if e.errno == errno.EBUSY:
+                    continue  # something is mounted there
+                moved = f"{folder}/{entry.name}"
+            yield moved
