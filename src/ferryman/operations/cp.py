@@ -1,24 +1,33 @@
-"""Cp: files between a container, running or not, and the host."""
+"""Cp: files between a container, running or not, and the host.
+
+By docker's rules: a source that ends in ``/.`` is its content, one that ends in ``/`` is what a
+link leads to; a target that is a folder takes the source in, one that is missing becomes it.
+"""
 
 import os
+import posixpath
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from ferryman.archive import intake
 from ferryman.archive.stream import PipeStream
 from ferryman.archive.write import PipeSink
 from ferryman.errors import FerryError, UsageError
-from ferryman.rootfs import extract, members, syscalls
-from ferryman.rootfs.graft import graft, graft_content
+from ferryman.rootfs import extract, members, within
+from ferryman.rootfs.graft import Clash, graft, graft_content
 from ferryman.rootfs.pack import Entry, Packer, walk
-from ferryman.runtime import filesystem, record
+from ferryman.rootfs.within import Spot
+from ferryman.runtime import record, users, view
 from ferryman.runtime.finish import settled
+from ferryman.runtime.record import Container
 from ferryman.store.layout import Store
 from ferryman.store.lease import hold
 
-_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+Owner = tuple[int, int] | None
+"""User and group of what is written; None when everything keeps its own."""
 
 
 class Place(NamedTuple):
@@ -27,23 +36,42 @@ class Place(NamedTuple):
     container: str | None
     path: str
 
+    @property
+    def whole(self) -> str:
+        """The path from the root on, without detours; what it ends in still says what it means."""
+        base = os.getcwd() if self.container is None else "/"
+        clean = "/" + posixpath.normpath(posixpath.join(base, self.path)).lstrip("/")
+        if posixpath.basename(self.path.rstrip("/")) == ".":
+            return clean.rstrip("/") + "/."
+        return clean + "/" if self.path.endswith("/") and clean != "/" else clean
+
 
 def place(text: str) -> Place:
     """Return what ``CONTAINER:PATH`` or ``PATH`` means; a path with a colon begins with ``./``."""
     container, colon, path = text.partition(":")
-    if not colon or text.startswith(("/", ".")):
+    if not colon or not container or text.startswith(("/", ".")):
         return Place(None, text)
     return Place(container, path)
 
 
+class Copied(NamedTuple):
+    """What came of a copy."""
+
+    size: int
+    """The bytes of its files."""
+    to: str
+    """Where it is now, as docker shows it."""
+
+
 def cp(
     store: Store, source: Place, target: Place, *, archive: bool = False, follow: bool = False
-) -> int:
-    """Copy a file or folder and return the bytes of its files.
+) -> Copied:
+    """Copy a file or folder.
 
-    ``-`` on the host is a tar from standard input, or to standard output.  With `archive` owners
-    are kept; else they are root in a container, and this user on the host.  With `follow` a link
-    that is named stands for what it leads to.  Raises ContainerNotFound, UsageError, FerryError.
+    ``-`` on the host is a tar from standard input, or to standard output.  In a container
+    everything keeps its owner, with `archive` it is the container's user's, if it has one; on the
+    host it is this user's, with `archive` everything keeps its owner.  With `follow` a link that is
+    named stands for what it leads to.  Raises ContainerNotFound, UsageError, FerryError.
     """
     if source.container is None and target.container is None:
         raise UsageError("must specify at least one container source")
@@ -51,204 +79,217 @@ def cp(
         raise UsageError("copying between containers is not supported")
     try:
         if source.container is not None:
-            with _root(store, source.container) as root:
-                return _out(root, source, target.path, archive=archive, follow=follow)
-        assert target.container is not None
-        with _root(store, target.container) as root:
-            return _into(store, root, source.path, target, archive=archive, follow=follow)
+            return _out(store, source, target, archive=archive, follow=follow)
+        return _into(store, source, target, archive=archive, follow=follow)
     except OSError as e:
         raise FerryError(f"cannot copy {e.filename or source.path}: {e.strerror}") from None
 
 
+def _out(store: Store, source: Place, target: Place, *, archive: bool, follow: bool) -> Copied:
+    to = None if target.path == "-" else _target_on_host(target)
+    container = record.find(store, source.container or "")
+    with _root(store, container) as root:
+        found = _source_in_container(root, source, follow=follow)
+        if to is None:
+            return Copied(_as_tar(found, _tar_name(source, found, follow=follow)), "-")
+        owner = None if archive else (os.geteuid(), os.getegid())
+        return Copied(_copy(found, source, to, target, owner), target.whole)
+
+
+def _into(store: Store, source: Place, target: Place, *, archive: bool, follow: bool) -> Copied:
+    found = None if source.path == "-" else _source_on_host(source, follow=follow)
+    container = record.find(store, target.container or "")
+    with _root(store, container) as root:
+        to = _target_in_container(root, target)
+        if found is None and not to.is_folder:
+            raise FerryError(f'destination "{target.container}:{target.path}" must be a directory')
+        _check_writable(container, to)
+        owner = _user(root, container) if archive else None
+        if found is None:
+            size = _from_tar(store, to, owner)
+        else:
+            size = _copy(found, source, to, target, owner)
+        return Copied(size, f"{target.container}:{target.path}")
+
+
 @contextmanager
-def _root(store: Store, text: str) -> Iterator[int]:
+def _root(store: Store, container: Container) -> Iterator[int]:
     """Open the root folder of a container, with what is mounted in it."""
-    container = record.find(store, text)
-    state = settled(store, container)
-    if state.up and state.init:
-        path = f"/proc/{state.init.pid}/root"
-        fd = os.open(path, _FOLDER)
+    with view.whole(store, container, settled(store, container)) as path:
+        root = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            yield fd
+            yield root
         finally:
-            os.close(fd)
-        return
-    with filesystem.seen(store, container, state) as path:
-        fd = os.open(path, _FOLDER)
-        try:
-            for mount in container.mounts:
-                if mount.source:
-                    _bind(fd, mount.source, mount.destination)
-            yield fd
-        finally:
-            os.close(fd)
+            os.close(root)
 
 
-def _bind(root: int, source: str, destination: str) -> None:
-    with suppress(OSError):  # never started, it may lack the place
-        at = syscalls.openat2(root, destination, os.O_PATH, resolve=syscalls.RESOLVE_IN_ROOT)
-        try:
-            syscalls.mount(source, f"/proc/self/fd/{at}", "", syscalls.MS_BIND | syscalls.MS_REC)
-        finally:
-            os.close(at)
+def _host() -> int:
+    return os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-class _Found(NamedTuple):
-    """A path, taken apart: the open folder, and the name in it ("." for the folder itself)."""
-
-    folder: int
-    name: str
-
-
-def _in_root(root: int, path: str, *, follow: bool) -> _Found:
-    """Find a path as a process in the container would; raises OSError."""
-    clean = "/" + path.lstrip("/")
-    parent, _, name = clean.rstrip("/").rpartition("/")
-    resolve = syscalls.RESOLVE_IN_ROOT
-    if follow or not name or name in (".", ".."):
-        fd = syscalls.openat2(root, clean, os.O_PATH, resolve=resolve)
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
-            return _Found(fd, ".")
-        real = os.readlink(f"/proc/self/fd/{fd}")
-        base = os.readlink(f"/proc/self/fd/{root}").rstrip("/")
-        os.close(fd)
-        parent, _, name = real.removeprefix(base).rpartition("/")
-    return _Found(syscalls.openat2(root, parent or "/", _FOLDER, resolve=resolve), name)
-
-
-def _out(root: int, source: Place, target: str, *, archive: bool, follow: bool) -> int:
-    """Copy from a container to the host."""
+def _source_on_host(source: Place, *, follow: bool) -> Spot:
     try:
-        found = _in_root(root, source.path, follow=follow)
-        status = os.stat(found.name, dir_fd=found.folder, follow_symlinks=False)
-    except OSError:
-        raise FerryError(
-            f"Could not find the file {source.path} in container {source.container}"
-        ) from None
-    base = os.path.basename(source.path.rstrip("/")) or "/"
-    if target == "-":
-        return _as_tar(found, status, base)
-    owner = None if archive else (os.geteuid(), os.getegid())
-    folder, name = os.path.split(target.rstrip("/")) if target.rstrip("/") else ("/", ".")
-    into = _host_folder(target) if os.path.isdir(target) else None
-    contents = source.path.endswith("/.") or (found.name == "." and base in (".", "/"))
-    if into is not None:
-        if stat.S_ISDIR(status.st_mode) and contents:
-            return _content(found, into, owner)
-        return graft(*_named(found), into, base, owner=owner)
-    _check_missing(target, folder, status)
-    into = _host_folder(folder or ".")
-    if stat.S_ISDIR(status.st_mode):
-        os.mkdir(name, 0o755, dir_fd=into)
-        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=into)
-        return _content(found, below, owner)
-    return graft(*_named(found), into, name, owner=owner)
+        return within.find(_host(), source.whole, follow=follow)
+    except OSError as e:
+        raise _wrong("lstat", source.whole, e) from None
 
 
-def _check_missing(target: str, folder: str, status: os.stat_result) -> None:
-    """Refuse a target that does not fit: the name of a file for a folder, a folder not there."""
-    if os.path.lexists(target):
-        if stat.S_ISDIR(status.st_mode):
-            raise FerryError("cannot copy directory: not a directory: " + target)
-    elif target.endswith("/") and not stat.S_ISDIR(status.st_mode):
-        raise FerryError("destination directory must exist: " + target)
-    if folder and not os.path.isdir(folder):
+def _source_in_container(root: int, source: Place, *, follow: bool) -> Spot:
+    if not source.path:
+        raise FerryError("bad parameter: path cannot be empty")
+    try:
+        return within.find(root, source.whole, follow=follow)
+    except FileNotFoundError:
+        raise _missing(source.path, source) from None
+    except OSError as e:
+        raise _wrong("lstat", source.whole, e) from None
+
+
+def _target_on_host(target: Place) -> Spot:
+    path = target.whole
+    try:
+        found = within.find_new(_host(), path)
+    except FileNotFoundError as e:
+        parent = posixpath.dirname(path.rstrip("/"))
+        if path.endswith("/."):
+            raise _wrong("stat", parent, e) from None
+        raise FerryError(f'invalid output path: directory "{parent}" does not exist') from None
+    except OSError as e:
+        raise _wrong("stat", path, e) from None
+    if _is_device(found):
         raise FerryError(
-            f'invalid output path: directory "{os.path.abspath(folder)}" does not exist'
+            f'invalid output path: "{path}" must be a directory or a regular file: got a device'
         )
+    return found
 
 
-def _named(found: _Found) -> tuple[int, str]:
-    return found.folder, found.name
+def _target_in_container(root: int, target: Place) -> Spot:
+    if not target.path:
+        raise FerryError("no such directory")
+    path = target.whole
+    try:
+        found = within.find_new(root, path)
+    except FileNotFoundError as e:
+        raise _missing(os.fsdecode(e.filename), target) from None
+    except NotADirectoryError:
+        if path.endswith("/"):
+            raise FerryError("no such directory") from None
+        raise FerryError("extraction point is not a directory") from None
+    except OSError as e:
+        raise _wrong("lstat", path, e) from None
+    if _is_device(found):
+        raise FerryError(
+            f'destination "{target.container}:{target.path}" must be a directory '
+            "or a regular file: got a device"
+        )
+    return found
 
 
-def _host_folder(path: str) -> int:
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _missing(path: str, place: Place) -> FerryError:
+    return FerryError(f"Could not find the file {path} in container {place.container}")
 
 
-def _content(found: _Found, into: int, owner: tuple[int, int] | None) -> int:
-    below = os.open(found.name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=found.folder)
+def _wrong(call: str, path: str, error: OSError) -> FerryError:
+    return FerryError(f"{call} {path}: {(error.strerror or str(error)).lower()}")
+
+
+def _is_device(spot: Spot) -> bool:
+    mode = spot.status.st_mode if spot.status else 0
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+
+
+def _check_writable(container: Container, to: Spot) -> None:
+    """Refuse what its user wanted to be read-only: here it could be written to."""
+    mounts = [each for each in container.mounts if _is_below(to.path, each.destination)]
+    if mounts:
+        if not max(mounts, key=lambda each: len(each.destination)).rw:
+            raise FerryError("mounted volume is marked read-only")
+    elif container.host_config.readonly_rootfs:
+        raise FerryError("container rootfs is marked read-only")
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return f"{path}/".startswith(f"{folder}/")
+
+
+def _user(root: int, container: Container) -> Owner:
+    """Return whom what is copied with `archive` belongs to; raises InvalidSettings."""
+    if not container.config.user:
+        return None
+    user = users.find(f"/proc/self/fd/{root}", container.config.user)
+    return user.uid, user.gid
+
+
+def _base(source: Place) -> str:
+    """Return the name that a source has in a folder; "." or "/" when it is its content."""
+    return posixpath.basename(source.whole.rstrip("/")) or "/"
+
+
+def _copy(found: Spot, source: Place, to: Spot, target: Place, owner: Owner) -> int:
+    """Copy one side's to the other's; return the bytes of the files."""
+    base, shown = _base(source), to.path
+    try:
+        if to.is_folder:
+            if found.is_folder and base in (".", "/"):
+                return _content(found, to, owner)
+            return graft(found.folder, found.name, to.folder, base, owner=owner)
+        shown = posixpath.dirname(to.path)
+        if to.status is None and target.path.endswith("/") and not found.is_folder:
+            raise FerryError("no such directory")
+        if to.status is not None and found.is_folder:
+            raise FerryError("cannot copy directory")
+        return graft(found.folder, found.name, to.folder, to.name, owner=owner)
+    except Clash as e:
+        raise _clash(e, shown) from None
+
+
+def _clash(clash: Clash, folder: str) -> FerryError:
+    there, new = ("directory", "non-directory")[:: 1 if clash.folder else -1]
+    path = posixpath.join(folder, clash.path)
+    return FerryError(f'cannot overwrite {there} "{path}" with {new} "{folder}"')
+
+
+def _content(found: Spot, to: Spot, owner: Owner) -> int:
+    below = _folder(found)
+    into = _folder(to)
     try:
         return graft_content(below, into, owner=owner)
     finally:
         os.close(below)
+        os.close(into)
 
 
-def _as_tar(found: _Found, status: os.stat_result, base: str) -> int:
+def _folder(spot: Spot) -> int:
+    return os.open(spot.name, _FOLDER, dir_fd=spot.folder)
+
+
+def _tar_name(source: Place, found: Spot, *, follow: bool) -> str:
+    """Return what the source is called in a tar: a link that is followed, as what it leads to."""
+    base = _base(source)
+    if follow and not source.whole.endswith(("/", "/.")):
+        base = posixpath.basename(found.path)
+    return base.strip("/")
+
+
+def _as_tar(found: Spot, name: str) -> int:
+    """Write a file or folder to standard output; return the bytes of the files."""
     packer = Packer(PipeSink(1))
-    prefix = os.fsencode(base.strip("/"))
-    if prefix not in (b"", b"."):
-        packer.add(Entry(prefix, found.folder, found.name, status))
-    if stat.S_ISDIR(status.st_mode):
-        below = os.open(found.name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.folder)
-        for entry in walk(below):
-            packer.add(entry, prefix + b"/" + entry.path if prefix else entry.path)
+    prefix = os.fsencode(name)
+    if prefix and found.status:
+        packer.add(Entry(prefix, found.folder, found.name, found.status))
+    if found.is_folder:
+        below = _folder(found)
+        try:
+            for entry in walk(below):
+                packer.add(entry, prefix + b"/" + entry.path if prefix else entry.path)
+        finally:
+            os.close(below)
     packer.finish()
     return packer.size
 
 
-def _into(
-    store: Store, root: int, source: str, target: Place, *, archive: bool, follow: bool
-) -> int:
-    """Copy from the host to a container."""
-    if source == "-":
-        return _from_tar(store, root, target)
-    if not (os.path.exists(source) if follow else os.path.lexists(source)):
-        raise FerryError(f"lstat {source}: no such file or directory")
-    if follow:
-        source = os.path.realpath(source) + ("/." if source.endswith("/.") else "")
-    owner = None if archive else (0, 0)
-    contents = source.rstrip("/").endswith("/.") or source in (".", "/")
-    path = source.rstrip("/") or "/"
-    parent, base = os.path.split(os.path.abspath(path) if contents else path)
-    status = os.stat(path, follow_symlinks=False)
-    origin = _Found(_host_folder(parent or "."), base or ".")
-    resolve = syscalls.RESOLVE_IN_ROOT
-    try:
-        into = syscalls.openat2(root, target.path or "/", _FOLDER, resolve=resolve)
-    except FileNotFoundError:
-        return _to_new(root, origin, status, target, owner)
-    except NotADirectoryError:
-        if stat.S_ISDIR(status.st_mode):
-            raise FerryError("cannot copy directory: not a directory") from None
-        found = _in_root(root, target.path, follow=True)
-        return graft(*_named(origin), found.folder, found.name, owner=owner)
-    if stat.S_ISDIR(status.st_mode) and contents:
-        return _content(origin, into, owner)
-    return graft(*_named(origin), into, base, owner=owner)
-
-
-def _to_new(
-    root: int,
-    origin: _Found,
-    status: os.stat_result,
-    target: Place,
-    owner: tuple[int, int] | None,
-) -> int:
-    """Copy to a name that is not there yet, in a folder that is."""
-    if target.path.endswith("/") and not stat.S_ISDIR(status.st_mode):
-        raise FerryError("destination directory must exist: " + target.path)
-    try:
-        found = _in_root(root, target.path, follow=False)
-    except OSError:
-        raise FerryError(
-            f"Could not find the file {os.path.dirname(target.path.rstrip('/')) or '/'} "
-            f"in container {target.container}"
-        ) from None
-    return graft(*_named(origin), found.folder, found.name, owner=owner)
-
-
-def _from_tar(store: Store, root: int, target: Place) -> int:
-    """Unpack a tar from standard input into a folder of a container."""
-    resolve = syscalls.RESOLVE_IN_ROOT
-    try:
-        into = syscalls.openat2(root, target.path or "/", _FOLDER, resolve=resolve)
-    except NotADirectoryError:
-        raise FerryError(f"destination {target.path} must be a directory") from None
-    except OSError:
-        raise FerryError(
-            f"Could not find the file {target.path} in container {target.container}"
-        ) from None
+def _from_tar(store: Store, to: Spot, owner: Owner) -> int:
+    """Unpack a tar from standard input into a folder; return the bytes of the files."""
     with hold(store) as lease:
         taken = intake.take(PipeStream(0, "stdin"), None, lease, "stdin")
         unpacked = lease.path()
@@ -258,8 +299,11 @@ def _from_tar(store: Store, root: int, target: Place) -> int:
             extract.extract(members.Layer(tar, taken.size, "stdin"), unpacked)
         finally:
             os.close(tar)
-        below = _host_folder(unpacked)
+        below, into = os.open(unpacked, _FOLDER), _folder(to)
         try:
-            return graft_content(below, into)
+            return graft_content(below, into, owner=owner)
+        except Clash as e:
+            raise _clash(e, to.path) from None
         finally:
             os.close(below)
+            os.close(into)

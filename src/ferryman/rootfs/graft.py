@@ -4,7 +4,6 @@ Neither tree is trusted, and either may be changed by its container meanwhile: e
 from an open folder to a name in it, and follows no link.
 """
 
-import errno
 import os
 import stat
 from contextlib import suppress
@@ -16,13 +15,23 @@ from ferryman.rootfs.pack import Entry
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+class Clash(Exception):
+    """A folder is to be written where something else is, or the other way round."""
+
+    def __init__(self, path: str, *, folder: bool) -> None:
+        """`path` is below the folder written to, `folder` tells what is there already."""
+        super().__init__(path)
+        self.path = path
+        self.folder = folder
+
+
 def graft(
     source: int, name: str, target: int, new_name: str, *, owner: tuple[int, int] | None = None
 ) -> int:
     """Copy what is called `name` in one open folder into another; return the bytes of its files.
 
     A folder that is there already takes the other's content in; anything else that is there is
-    replaced.  Without `owner` (user and group) everything keeps its own.  Raises OSError.
+    replaced.  Without `owner` (user and group) everything keeps its own.  Raises Clash, OSError.
     """
     status = os.stat(name, dir_fd=source, follow_symlinks=False)
     size = _one(source, name, status, target, new_name, owner)
@@ -33,6 +42,8 @@ def graft(
         into = os.open(new_name, _FOLDER, dir_fd=target)
         try:
             size += graft_content(below, into, owner=owner)
+        except Clash as e:
+            raise Clash(f"{new_name}/{e.path}", folder=e.folder) from None
         finally:
             os.close(into)
     finally:
@@ -44,7 +55,7 @@ def graft(
 def graft_content(source: int, target: int, *, owner: tuple[int, int] | None = None) -> int:
     """Copy all that is in one open folder into another; return the bytes of its files.
 
-    Raises OSError.
+    Raises Clash, OSError.
     """
     size = 0
     folders: list[tuple[bytes, os.stat_result]] = []
@@ -59,7 +70,10 @@ def graft_content(source: int, target: int, *, owner: tuple[int, int] | None = N
             if entry.status.st_nlink > 1 and not is_folder and key in links:
                 _link(target, links[key], into, name)
                 continue
-            size += _one(entry.folder, entry.name, entry.status, into, name, owner)
+            try:
+                size += _one(entry.folder, entry.name, entry.status, into, name, owner)
+            except Clash as e:
+                raise Clash(os.fsdecode(entry.path), folder=e.folder) from None
             if is_folder:
                 folders.append((entry.path, entry.status))
             else:
@@ -111,7 +125,8 @@ def _one(
         try:
             os.mkdir(new_name, 0o700, dir_fd=target)
         except FileExistsError:
-            os.close(os.open(new_name, _FOLDER, dir_fd=target))  # or it says that it is no folder
+            if not stat.S_ISDIR(os.stat(new_name, dir_fd=target, follow_symlinks=False).st_mode):
+                raise Clash(new_name, folder=False) from None
         return 0
     if stat.S_ISSOCK(status.st_mode):
         return 0  # of no use to anyone but who listens at it
@@ -130,7 +145,7 @@ def _clear(folder: int, name: str) -> None:
     """Take away what is in the way; a folder is not."""
     with suppress(FileNotFoundError):
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+            raise Clash(name, folder=True)
         os.unlink(name, dir_fd=folder)
 
 

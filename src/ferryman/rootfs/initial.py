@@ -21,31 +21,34 @@ def complete(root: str) -> None:
     top = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for path in _FOLDERS:
-            os.close(_folder(top, path))
+            os.close(folder(top, path))
         for path in (*_FILES, *_LINKS):
             parent, _, name = path.rpartition("/")
-            folder = _folder(top, parent)
+            above = folder(top, parent)
             try:
                 with suppress(FileExistsError):
                     if path in _LINKS:
-                        os.symlink(_LINKS[path], name, dir_fd=folder)
+                        os.symlink(_LINKS[path], name, dir_fd=above)
                     else:
                         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                        os.close(os.open(name, flags, _MODE, dir_fd=folder))
+                        os.close(os.open(name, flags, _MODE, dir_fd=above))
             finally:
-                os.close(folder)
+                os.close(above)
     finally:
         os.close(top)
 
 
-def _folder(top: int, path: str) -> int:
-    """Open a folder as a process with `top` for its root would, made if it is missing."""
+def folder(top: int, path: str) -> int:
+    """Open a folder as a process with `top` for its root would, made if it is missing.
+
+    Raises OSError.
+    """
     flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
     try:
         return syscalls.openat2(top, path or "/", flags, resolve=syscalls.RESOLVE_IN_ROOT)
     except FileNotFoundError:
         parent, _, name = path.rpartition("/")
-        above = _folder(top, parent)
+        above = folder(top, parent)
         try:
             with suppress(FileExistsError):
                 os.mkdir(name, _MODE, dir_fd=above)

@@ -20,18 +20,19 @@ def hide(path: str) -> None:
     syscalls.umount(path, syscalls.MNT_DETACH)
 
 
-def borrow(pid: int, path: str, at: str) -> None:
+def borrow(pid: int, path: str, at: str | int, *, recursive: bool = False) -> None:
     """Mount here what another process, with mounts of its own, has at a path: the same, no copy.
 
-    This process must have one thread, and mounts of its own; its working folder becomes the root.
-    Raises OSError.
+    `at` is a path, or a file or folder that is open.  With `recursive` what is mounted in there
+    comes along.  This process must have one thread, and
+    mounts of its own; its working folder becomes the root.  Raises OSError.
     """
     own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     theirs = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:
         syscalls.setns(theirs, syscalls.CLONE_NEWNS)
         try:
-            borrowed = syscalls.open_tree(path)
+            borrowed = syscalls.open_tree(path, recursive=recursive)
         finally:
             syscalls.setns(own, syscalls.CLONE_NEWNS)
     finally:

@@ -59,6 +59,7 @@ _OPEN_TREE_CLONE = 1
 _FSOPEN_CLOEXEC = 1
 _FSMOUNT_CLOEXEC = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 0x4
+_MOVE_MOUNT_T_EMPTY_PATH = 0x40
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
 
@@ -139,10 +140,17 @@ def open_tree(path: Path, *, recursive: bool = False) -> int:
     return _syscall(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags, path=path)
 
 
-def move_mount(fd: int, target: Path) -> None:
-    """Put a mount that is nowhere as yet to a place (move_mount(2)); raises OSError."""
-    where = os.fsencode(target)
-    _syscall(_MOVE_MOUNT, fd, b"", _AT_FDCWD, where, _MOVE_MOUNT_F_EMPTY_PATH, path=target)
+def move_mount(fd: int, target: Path | int) -> None:
+    """Put a mount that is nowhere as yet to a path or an open place (move_mount(2)).
+
+    Raises OSError.
+    """
+    if isinstance(target, int):
+        flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+        _syscall(_MOVE_MOUNT, fd, b"", target, b"", flags)
+    else:
+        where, flags = os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH
+        _syscall(_MOVE_MOUNT, fd, b"", _AT_FDCWD, where, flags, path=target)
 
 
 def _log(fd: int) -> str:

@@ -16,6 +16,7 @@ from ferryman.runtime import networks, record
 from ferryman.runtime.record import Container, Endpoint
 from ferryman.store.layout import Store
 
+FILES = ("hostname", "hosts", "resolv.conf")
 _HOSTS = "/etc/hosts"
 _RESOLV = "/etc/resolv.conf"
 _RESOLVED = "/run/systemd/resolve/resolv.conf"
@@ -108,7 +109,7 @@ def _write(path: str, content: str) -> None:
 
 def _link(store: Store, other: str, bundle: str) -> None:
     theirs = f"{record.folder(store, record.find(store, other).id)}/bundle"
-    for name in ("hostname", "hosts", "resolv.conf"):
+    for name in FILES:
         with suppress(FileExistsError):
             os.symlink(f"{theirs}/{name}", f"{bundle}/{name}")
 
