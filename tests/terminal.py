@@ -4,9 +4,11 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import termios
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,3 +56,89 @@ def on_terminal(
         pass  # EIO: nobody has the other side open any more
     os.close(ours)
     return Shown(_CONTROL.sub("", shown.decode()), process.wait(60))
+
+
+class Terminal:
+    """A terminal that a command has as its own, and a user who types and reads.
+
+    Every wait is for what is to be seen, and fails after `PATIENCE` seconds.
+    """
+
+    PATIENCE = 30.0
+
+    def __init__(self, command: Command, *args: str, rows: int = 24, columns: int = 80) -> None:
+        """Start a command in a session of its own; the caller closes it."""
+        self._ours, self._theirs = pty.openpty()
+        self.resize(rows, columns)
+        self.before = termios.tcgetattr(self._theirs)
+        self._seen = b""
+        self._shown = b""
+        self.process = subprocess.Popen(
+            [*command.argv, *args],
+            env={**os.environ, **command.env, "TERM": "xterm", "COLUMNS": "", "LINES": ""},
+            stdin=self._theirs,
+            stdout=self._theirs,
+            stderr=self._theirs,
+            start_new_session=True,
+            preexec_fn=_take_terminal,
+        )
+
+    @property
+    def settings(self) -> list[object]:
+        """How the terminal is set at this moment."""
+        return list(termios.tcgetattr(self._theirs))
+
+    @property
+    def is_raw(self) -> bool:
+        return not termios.tcgetattr(self._theirs)[3] & termios.ICANON
+
+    @property
+    def shown(self) -> str:
+        """All that was written to it so far."""
+        return self._shown.decode(errors="replace")
+
+    def type(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Read on until a pattern appears in what has not been read by an earlier call."""
+        deadline = time.monotonic() + self.PATIENCE
+        while True:
+            text = self._seen.decode(errors="replace")
+            if match := re.search(pattern, text):
+                self._seen = text[match.end() :].encode()
+                return match
+            assert self._read(deadline), f"no {pattern!r} in {text!r}"
+
+    def ended(self) -> int:
+        """Wait until the command has ended, and return its exit code."""
+        deadline = time.monotonic() + self.PATIENCE
+        while self.process.poll() is None:
+            self._read(min(deadline, time.monotonic() + 0.05))
+            assert time.monotonic() < deadline, f"it goes on: {self.shown!r}"
+        while self._read(time.monotonic()):
+            pass
+        return self.process.returncode
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._ours)
+        os.close(self._theirs)
+
+    def _read(self, deadline: float) -> bool:
+        ready, _, _ = select.select([self._ours], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return False
+        piece = os.read(self._ours, 1 << 16)
+        self._seen += piece
+        self._shown += piece
+        return bool(piece)
+
+
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

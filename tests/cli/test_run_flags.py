@@ -618,3 +618,15 @@ def test_what_is_there_for_those_who_bring_their_command_line(flags: str, accept
 def test_options_of_logs_have_no_effect() -> None:
     (warning,) = asked("--log-opt", "max-size=1m").warnings
     assert "--log-opt" in warning
+
+
+def test_a_value_of_a_switch_reaches_the_command() -> None:
+    """By way of the whole command line, where other commands have such values taken away."""
+    from ferryman.cli.main import cli
+
+    context = click.Context(cli, info_name="ferry")
+    given = ["run", "--sig-proxy=false", "img", "cmd", "--init=false"]
+    _, command, rest = cli.resolve_command(context, given)
+    assert command
+    assert rest == given[1:]
+    assert command.make_context("run", rest, context).params["sig_proxy"] is False

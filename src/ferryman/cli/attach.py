@@ -27,4 +27,10 @@ def command(detach_keys: str, no_stdin: bool, sig_proxy: bool, name: str) -> int
     sys.stdout.flush()
     streams = Streams(None if no_stdin else 0, 1, 2)
     code = attach(store, container.id, streams, detach_keys=keys, proxy_signals=sig_proxy)
-    return code or 0
+    return detached() if code is None else code
+
+
+def detached() -> int:
+    """Say that the user has typed the keys that detach, and return docker's exit code for it."""
+    click.echo("read escape sequence", err=True)
+    return 1

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from ferryman.cli.attach import detached
 from ferryman.cli.flags.grammar import FlagCommand, Value, switch
 from ferryman.cli.flags.variables import environment, variable
 from ferryman.cli.stores import chosen_store
@@ -63,4 +64,4 @@ def command(
     except EngineError as e:
         # As docker: only somebody who waits for the command gets its exit code.
         raise (FerryError(str(e)) if detach else e) from None
-    return code or 0
+    return detached() if code is None and not detach else code or 0

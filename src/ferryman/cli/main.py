@@ -74,6 +74,8 @@ def cli(context: click.Context, root: str | None) -> None:
 def run() -> NoReturn:
     """Run the command line and exit with docker's exit codes."""
     signal.signal(signal.SIGTERM, _terminated)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
+        signal.signal(signal.SIGHUP, _terminated)
     _open_what_is_closed()
     code = main(sys.argv[1:])
     try:

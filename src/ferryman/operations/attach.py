@@ -1,7 +1,9 @@
 """Attach: our streams become those of a container that runs."""
 
-from ferryman.errors import Conflict
-from ferryman.operations.run import forwarding
+from collections.abc import Callable
+
+from ferryman.errors import Conflict, FerryError
+from ferryman.operations.stop import kill
 from ferryman.runtime import attach as sockets
 from ferryman.runtime import record, terminal
 from ferryman.runtime.attach import Streams
@@ -32,7 +34,7 @@ def attach(
         tty=config.tty,
         detach_keys=detach_keys,
         forward=forwarding(store, container) if proxy_signals and not config.tty else None,
-        redraw=config.tty,
+        redraw=True,
     )
     return _exit_code(store, container, state) if to_the_end else None
 
@@ -50,6 +52,18 @@ def running(store: Store, text: str) -> tuple[Container, State]:
     if not state.up or state.init is None:
         raise Conflict("You cannot attach to a stopped container, start it first")
     return container, state
+
+
+def forwarding(store: Store, container: Container) -> Callable[[int], None]:
+    """Return what passes a signal on to a container; one that has just ended gets none."""
+
+    def forward(number: int) -> None:
+        try:
+            kill(store, container.id, str(number))
+        except FerryError:
+            return  # it has just ended
+
+    return forward
 
 
 def _exit_code(store: Store, container: Container, state: State) -> int:

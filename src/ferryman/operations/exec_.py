@@ -46,19 +46,17 @@ def execute(
         raise Conflict(f"Container {text} is paused, unpause the container before exec")
     if not state.up:
         raise Conflict(f"container {container.id} is not running")
+    size = terminal.size(1, 0) if command.tty else None
     connections: list[Connection] = []
 
     def connect(folder: str) -> None:
-        connection = attach.connect(folder)
-        if command.tty and (size := terminal.size(1, 0)):
-            attach.resize(folder, *size)
-        connections.append(connection)
+        connections.append(attach.connect(folder))
 
     running = session.start(
         engine_of(store, container, state),
         container.id,
         f"{record.folder(store, container.id)}/bundle/exec",
-        _process(store, container, state, command),
+        _process(store, container, state, command, size),
         stdin=streams is not None and streams.stdin is not None,
         attach=connect if streams else None,
     )
@@ -66,11 +64,19 @@ def execute(
         running.answers.close()
         return None
     (connection,) = connections
-    to_the_end = attach.follow(connection, streams, tty=command.tty, detach_keys=detach_keys)
+    to_the_end = attach.follow(
+        connection, streams, tty=command.tty, size=size, detach_keys=detach_keys
+    )
     return running.exit_code() if to_the_end else None
 
 
-def _process(store: Store, container: Container, state: State, command: Command) -> dict[str, Any]:
+def _process(
+    store: Store,
+    container: Container,
+    state: State,
+    command: Command,
+    size: tuple[int, int] | None,
+) -> dict[str, Any]:
     """Return the container's own process, changed to what is to be executed."""
     path = f"{record.folder(store, container.id)}/bundle/config.json"
     try:
@@ -93,7 +99,7 @@ def _process(store: Store, container: Container, state: State, command: Command)
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
     }
     process.pop("consoleSize", None)
-    if command.tty and (size := terminal.size(1, 0)):
+    if size:
         process["consoleSize"] = {"height": size[0], "width": size[1]}
     if command.privileged:
         every = list(capabilities.held())

@@ -1,9 +1,8 @@
 """Run: a container from its first process to its end, seen by whoever started it."""
 
-from collections.abc import Callable
-
+from ferryman.operations.attach import attach as attach_to
+from ferryman.operations.attach import forwarding
 from ferryman.operations.cleanup import cleanup
-from ferryman.operations.stop import kill
 from ferryman.runtime import attach, terminal
 from ferryman.runtime.attach import Connection, Streams
 from ferryman.runtime.finish import awaited_exit_code
@@ -23,7 +22,7 @@ def run(
     """Start a container, attached to `streams`, and return its exit code when it has ended.
 
     None when the user detached.  A container that is to be removed at its end is removed then.
-    Raises what `start` raises.
+    One that runs already is attached to.  Raises what `start` raises, and Conflict.
     """
     connections: list[Connection] = []
 
@@ -33,28 +32,20 @@ def run(
     config = container.config
     size = terminal.size(streams.stdout, streams.stdin) if config.tty else None
     state = start(store, container, attach=connect, size=size)
+    if not connections:
+        return attach_to(
+            store, container.id, streams, detach_keys=detach_keys, proxy_signals=proxy_signals
+        )
     (connection,) = connections
     to_the_end = attach.follow(
         connection,
         streams,
         tty=config.tty,
+        size=size,
         detach_keys=detach_keys,
         forward=forwarding(store, container) if proxy_signals else None,
     )
     return ended(store, container, state) if to_the_end else None
-
-
-def forwarding(store: Store, container: Container) -> Callable[[int], None]:
-    """Return what passes a signal on to a container; one that has just ended gets none."""
-    from ferryman.errors import FerryError
-
-    def forward(number: int) -> None:
-        try:
-            kill(store, container.id, str(number))
-        except FerryError:
-            return  # it has just ended
-
-    return forward
 
 
 def ended(store: Store, container: Container, state: State) -> int:

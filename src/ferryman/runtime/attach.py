@@ -73,13 +73,15 @@ def follow(
     streams: Streams,
     *,
     tty: bool,
+    size: tuple[int, int] | None = None,
     detach_keys: bytes = terminal.DETACH_KEYS,
     forward: Callable[[int], None] | None = None,
     redraw: bool = False,
 ) -> bool:
     """Pass everything on, both ways, until the container ends; return False if the user detached.
 
-    With `tty` a terminal on stdin is raw meanwhile, and `detach_keys` in the input detach.
+    With `tty` a terminal on stdin is raw meanwhile, and `detach_keys` in the input detach.  `size`
+    is what the container's has already, in rows and columns.
     `forward` is called with the number of each signal that this process gets, unless it concerns
     only this one; a new size of the terminal is passed on anyway.  With `redraw` a program that
     ran before is made to draw its screen.  Closes the connection.  Raises OSError when the
@@ -87,7 +89,7 @@ def follow(
     """
     with connection.socket, _signals(connection.folder, streams, tty, forward):
         if tty:
-            _pass_size(connection.folder, streams, redraw=redraw)
+            _pass_size(connection.folder, streams, known=size, redraw=redraw)
         with terminal.raw(streams.stdin if tty else None):
             return _pump(connection.socket, streams, tty, detach_keys)
 
@@ -103,8 +105,16 @@ def resize(folder: str, rows: int, columns: int) -> None:
             os.close(fd)
 
 
-def _pass_size(folder: str, streams: Streams, *, redraw: bool = False) -> None:
-    if found := terminal.size(streams.stdout, streams.stdin, streams.stderr):
+def _pass_size(
+    folder: str,
+    streams: Streams,
+    *,
+    known: tuple[int, int] | None = None,
+    redraw: bool = False,
+) -> None:
+    found = terminal.size(streams.stdout, streams.stdin, streams.stderr)
+    # conmon would have the program told of it even if it is the same.
+    if found and found != known:
         rows, columns = found
         if redraw:
             resize(folder, rows + 1, columns + 1)

@@ -74,6 +74,8 @@ class FlagCommand(click.Command):
     the arguments, unless they are `interspersed`.
     """
 
+    allow_interspersed_args = False
+
     def __init__(
         self,
         *args: Any,
@@ -83,11 +85,7 @@ class FlagCommand(click.Command):
     ) -> None:
         """Take what click takes, and more; ``-h`` is free for a flag where they come first."""
         settings = {"help_option_names": ["--help"]} if not interspersed else {}
-        kwargs["context_settings"] = {
-            **settings,
-            "allow_interspersed_args": False,
-            **kwargs.get("context_settings", {}),
-        }
+        kwargs["context_settings"] = {**settings, **kwargs.get("context_settings", {})}
         super().__init__(*args, **kwargs)
         self._aliases = aliases or {}
         self._interspersed = interspersed
