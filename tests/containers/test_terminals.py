@@ -104,6 +104,9 @@ def test_leaving_and_coming_back(box: Ferry, sit: Sit) -> None:
     again.until(PROMPT)
     ask(again, "echo $kept", "here")
     ask(again, "stty size", "40 100")
+    for rows in range(10, 30):
+        again.resize(rows, 100)
+    ask(again, "while [ \"$(stty size)\" != '29 100' ]; do sleep 0.1; done; echo ok", "ok")
     again.type(DETACH)
     assert again.ended() == 1
     assert again.shown.endswith("read escape sequence\r\n")

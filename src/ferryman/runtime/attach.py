@@ -6,11 +6,14 @@ the end of input.  From conmon the first byte of a packet says which stream the 
 Beside it ``ctl`` takes lines: ``1 ROWS COLUMNS`` gives the terminal another size.
 """
 
+import fcntl
 import os
 import select
 import signal
 import socket
+import termios
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -24,6 +27,7 @@ _MAX_PACKET = 1 << 16
 _STDERR = 3
 _LARGEST_SIDE = 1000
 """Of a terminal, to conmon."""
+_PATIENCE, _PAUSE = 1.0, 0.001  # seconds
 
 # What is about this process itself, and cannot be meant for the container.
 _OWN_SIGNALS = frozenset(
@@ -100,9 +104,19 @@ def resize(folder: str, rows: int, columns: int) -> None:
     with suppress(OSError):
         fd = os.open(f"{folder}/ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
+            _await_read(fd)
             os.write(fd, b"1 %d %d\n" % (rows, columns))
         finally:
             os.close(fd)
+
+
+def _await_read(pipe: int) -> None:
+    """Wait until conmon has read what it was told: of two lines it would take the first twice."""
+    deadline = time.monotonic() + _PATIENCE
+    while fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) != bytes(4):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(_PAUSE)
 
 
 def _pass_size(
