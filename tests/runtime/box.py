@@ -110,7 +110,8 @@ class Box:
     def close(self) -> None:
         for container in self.made:
             state = record.read_state(self.store, container.id)
-            self.engine(container).delete(container.id)
+            with self.engine(container).deleting(container.id):
+                pass
             if state.monitor and state.monitor.alive:
                 os.kill(state.monitor.pid, signal.SIGKILL)
 

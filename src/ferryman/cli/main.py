@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -83,7 +84,10 @@ def run() -> NoReturn:
     except OSError:
         # It has been told already; Python would try once more, and tell it in its own words.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.exit(code)
+    with suppress(OSError):
+        sys.stderr.flush()
+    # To take down what is about to go anyway would take Python longer than many a command.
+    os._exit(code)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,6 +1,5 @@
 """The image config: what a container starts with, and the layers it stands on (config.md)."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -126,6 +125,5 @@ def chain_ids(diff_ids: Sequence[Digest]) -> list[Digest]:
         if not chain:
             chain.append(diff_id)
         else:
-            joined = f"{chain[-1]} {diff_id}".encode()
-            chain.append(Digest("sha256:" + hashlib.sha256(joined).hexdigest()))
+            chain.append(digest.of(f"{chain[-1]} {diff_id}".encode()))
     return chain

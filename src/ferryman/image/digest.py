@@ -1,6 +1,5 @@
 """Digests: the identity of every blob (OCI image spec 1.1, descriptor.md, "Digests")."""
 
-import hashlib
 import re
 from typing import Protocol
 
@@ -70,12 +69,16 @@ def parse(text: str) -> Digest:
 
 def hasher(algorithm: str = "sha256") -> Hash:
     """Return a fresh hash of a registered algorithm."""
+    import hashlib  # takes milliseconds, which commands that hash nothing need not wait for
+
     return hashlib.new(algorithm, usedforsecurity=True)
 
 
 def of(content: bytes) -> Digest:
     """Return the sha256 digest of the content."""
-    return Digest("sha256:" + hashlib.sha256(content).hexdigest())
+    running = hasher()
+    running.update(content)
+    return finished(running)
 
 
 def finished(running: Hash, algorithm: str = "sha256") -> Digest:

@@ -1,7 +1,6 @@
 """Remove a container: its record, what it has written, and volumes that were its alone."""
 
 import os
-import secrets
 
 from ferryman.errors import Conflict, StoreError
 from ferryman.operations.stop import end
@@ -44,7 +43,7 @@ def remove(
 def removed_for_good(store: Store, container: Container, *, with_volumes: bool = True) -> None:
     """Remove a container that has ended; the caller holds its lock.  Raises StoreError."""
     folder = record.folder(store, container.id)
-    going = f"{store.tmp}/removed-{secrets.token_hex(8)}"
+    going = f"{store.tmp}/removed-{os.urandom(8).hex()}"
     try:
         # From one moment to the next it is gone; what it leaves is cleared by whoever comes next,
         # should this command not come to it.

@@ -1,7 +1,6 @@
 """Create: a container of an image, which does not run yet."""
 
 import os
-import secrets
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -47,7 +46,7 @@ def create(
         merged, host, warnings = verify.verified(merged, host)
         for warning in warnings:
             warn(warning)
-        container_id = secrets.token_hex(32)
+        container_id = os.urandom(32).hex()
         if not merged.hostname and host.uts_mode != "host" and host.network_mode != "host":
             merged = msgspec.structs.replace(merged, hostname=container_id[:12])
         merged = msgspec.structs.replace(merged, image=image_name)

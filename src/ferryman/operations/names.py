@@ -1,7 +1,7 @@
 """Names for containers that were given none: a quality and a boat."""
 
-import secrets
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Sequence
 
 _QUALITIES = (
     "able amber ample blithe bold brave bright brisk calm candid clever cosy crisp daring deft "
@@ -22,7 +22,11 @@ _BOATS = (
 def made_up(taken: Collection[str]) -> str:
     """Return a name that is not taken."""
     while True:
-        name = f"{secrets.choice(_QUALITIES)}_{secrets.choice(_BOATS)}"
-        for candidate in (name, f"{name}{secrets.randbelow(10)}", f"{name}{secrets.token_hex(3)}"):
+        name = f"{_any(_QUALITIES)}_{_any(_BOATS)}"
+        for candidate in (name, f"{name}{_any('0123456789')}", f"{name}{os.urandom(3).hex()}"):
             if candidate not in taken:
                 return candidate
+
+
+def _any(choices: Sequence[str]) -> str:
+    return choices[int.from_bytes(os.urandom(4)) % len(choices)]

@@ -1,7 +1,6 @@
 """Files that a user asked for: written aside and renamed, or not there at all."""
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ def replacing(path: str, doing: str) -> Iterator[int]:
     # The file behind a link is replaced, not the link.
     path = os.path.realpath(path)
     folder, name = os.path.split(path)
-    aside = os.path.join(folder, f".{name[:40]}.{secrets.token_hex(6)}.part")
+    aside = os.path.join(folder, f".{name[:40]}.{os.urandom(6).hex()}.part")
     try:
         fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as e:

@@ -8,7 +8,8 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ferryman.errors import FerryError
@@ -93,12 +94,23 @@ class Engine(NamedTuple):
         """Return what it knows of the container (runtime specification, "State")."""
         return dict(json.loads(self.call("state", container_id)))
 
-    def delete(self, container_id: str) -> None:
-        """Take back what is left of a container, its processes if need be; never fails."""
-        try:
-            self.call("delete", "--force", container_id)
-        except EngineError:
-            return
+    @contextmanager
+    def deleting(self, container_id: str) -> Iterator[None]:
+        """Take back what is left of a container while the block runs; never fails.
+
+        Processes that are left are ended.
+        """
+        with subprocess.Popen(
+            self.command("delete", "--force", container_id),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            yield
+            try:
+                process.wait(_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def chosen(root: str, wanted: str = "") -> Engine:

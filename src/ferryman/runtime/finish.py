@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import msgspec
@@ -34,10 +35,10 @@ def finish(
     code = exit_code(folder, container.id)
     if state.starter is not None:
         _end_monitors(folder)
-    if state.runtime:
-        Engine(state.runtime, f"{folder}/oci").delete(container.id)
-    filesystem.unmount(store, container)
-    network.disconnect(store, container, state)
+    engine = Engine(state.runtime, f"{folder}/oci") if state.runtime else None
+    with engine.deleting(container.id) if engine else nullcontext():
+        filesystem.unmount(store, container)
+        network.disconnect(store, container, state)
     ended = msgspec.structs.replace(
         state,
         status="exited",

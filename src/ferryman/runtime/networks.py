@@ -5,10 +5,8 @@ file of the first is made when it is first used.  A bridge exists on the host on
 is in the network.
 """
 
-import hashlib
 import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -16,6 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 import msgspec
 
 from ferryman.errors import Conflict, FerryError, InvalidImage, StoreError
+from ferryman.image import digest
 from ferryman.image.decode import decode
 from ferryman.runtime import routes
 from ferryman.runtime.settings import HostConfig, InvalidSettings, NetworkRequest
@@ -146,7 +145,7 @@ def _read(store: Store, name: str) -> Network:
 
 def _predefined(store: Store, name: str) -> Network:
     # The same for every command on this store, although it is not written down yet.
-    number = hashlib.sha256(os.fsencode(f"{store.root}\0{name}")).hexdigest()
+    number = digest.of(os.fsencode(f"{store.root}\0{name}")).encoded
     try:
         changed = os.stat(f"{store.meta}/version").st_mtime
     except FileNotFoundError:
@@ -201,7 +200,7 @@ def create(
         raise InvalidSettings(f'plugin "{driver}" not found: networks here are of type bridge')
     network = Network(
         name=name,
-        id=secrets.token_hex(32),
+        id=os.urandom(32).hex(),
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         internal=internal,
         attachable=attachable,

@@ -6,7 +6,6 @@ has its streams, and takes back the session's folder at the end.
 
 import json
 import os
-import secrets
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +49,7 @@ def start(
     it cannot be started, MissingProgram, OSError.
     """
     conmon = programs.needed("conmon", "conmon", "to look after what runs in containers")
-    at = f"{folder}/{secrets.token_hex(8)}"
+    at = f"{folder}/{os.urandom(8).hex()}"
     os.makedirs(at, mode=0o700)
     with open(f"{at}/process.json", "w", encoding="utf-8") as f:
         json.dump(process, f)

@@ -9,13 +9,23 @@ from functools import partial
 import msgspec
 
 from ferryman.errors import FerryError
+from ferryman.runtime import (
+    afterwards,
+    filesystem,
+    health,
+    monitor,
+    network,
+    record,
+    resolv,
+    spec,
+    volumes,
+)
 from ferryman.runtime import engine as engines
-from ferryman.runtime import filesystem, health, monitor, network, record, resolv, spec, volumes
 from ferryman.runtime.engine import Engine, EngineError
 from ferryman.runtime.filesystem import Rootfs
 from ferryman.runtime.finish import finish, now
 from ferryman.runtime.monitor import Job, Started
-from ferryman.runtime.record import Container, Health, State
+from ferryman.runtime.record import Container, Health, Process, State
 from ferryman.store.durable import remove
 from ferryman.store.layout import Store
 
@@ -87,7 +97,7 @@ def _run(
     for folder in (bundle, f"{rootfs.folder}/exit", engine.root):
         os.makedirs(folder, mode=0o700)
     resolv.write(store, container, bundle)
-    job = _job(store, container, rootfs.folder)
+    job = _job(store, container, rootfs.folder, state.attached)
     with network.held(store, container) as held, network.namespace(container) as namespace:
         prepare = partial(_prepare, store, container, rootfs, bundle, size, namespace)
         beginning = monitor.begin(engine, job, prepare, held.files)
@@ -139,8 +149,16 @@ def _prepare(
         json.dump(document, f)
 
 
-def _job(store: Store, container: Container, folder: str) -> Job:
+def _job(store: Store, container: Container, folder: str, attached: Process | None) -> Job:
     config = container.config
+    at_end = [
+        *(sys.executable, "-m", "ferryman", "--root", store.root),
+        *("container", "cleanup", container.id),
+    ]
+    if attached and container.host_config.auto_remove:
+        # On its own it needs nothing but what Python always has, and starts the sooner.
+        alone = (sys.executable, "-I", "-S", afterwards.__file__)
+        at_end = [*alone, str(attached.pid), folder, *at_end]
     return Job(
         container_id=container.id,
         name=container.name,
@@ -150,10 +168,7 @@ def _job(store: Store, container: Container, folder: str) -> Job:
         terminal=config.tty,
         stdin=config.open_stdin,
         keep_stdin=config.open_stdin and (config.tty or not config.stdin_once),
-        at_end=(
-            *(sys.executable, "-m", "ferryman", "--root", store.root),
-            *("container", "cleanup", container.id),
-        ),
+        at_end=at_end,
     )
 
 

@@ -12,7 +12,6 @@ record is holds `held`; whoever removes volumes waits for that.
 
 import os
 import re
-import secrets
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -112,7 +111,7 @@ def create(
             f'"{driver}" not found: volumes here are {DRIVER}'
         )
     if not name:
-        name = secrets.token_hex(32)
+        name = os.urandom(32).hex()
         labels = {**(labels or {}), ANONYMOUS: ""}
     _check(name, options or {})
     try:
@@ -121,7 +120,7 @@ def create(
         pass
     created = datetime.now().astimezone().isoformat(timespec="seconds").replace("+00:00", "Z")
     volume = Volume(name, created, dict(labels or {}), dict(options or {}))
-    aside = f"{store.tmp}/volume-{secrets.token_hex(8)}"
+    aside = f"{store.tmp}/volume-{os.urandom(8).hex()}"
     try:
         os.makedirs(store.volumes, mode=0o711, exist_ok=True)
         os.mkdir(aside, 0o711)
@@ -184,7 +183,7 @@ def remove(store: Store, name: str) -> None:
         find(store, name)
         if by := users(store).get(name):
             raise Conflict(f"remove {name}: volume is in use - [{', '.join(by)}]")
-        going = f"{store.tmp}/removed-{secrets.token_hex(8)}"
+        going = f"{store.tmp}/removed-{os.urandom(8).hex()}"
         try:
             # From one moment to the next it is gone, as with containers.
             os.rename(f"{store.volumes}/{name}", going)

@@ -13,7 +13,6 @@ The contract, with `collect`:
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -55,7 +54,7 @@ class Lease:
     def path(self) -> str:
         """Return a fresh name for something unfinished."""
         self._count += 1
-        return f"{self.folder}/{self._count}-{secrets.token_hex(4)}"
+        return f"{self.folder}/{self._count}-{os.urandom(4).hex()}"
 
 
 @contextmanager
@@ -64,7 +63,7 @@ def hold(store: Store) -> Iterator[Lease]:
 
     Raises StoreError when the store cannot be written.
     """
-    name = secrets.token_hex(8)
+    name = os.urandom(8).hex()
     path = f"{store.leases}/{name}"
     try:
         with locked(collect_lock(store), shared=True):
