@@ -6,9 +6,7 @@ from ferryman.cli.stores import chosen_store
 
 
 @click.command("disconnect")
-@click.option(
-    "-f", "--force", is_flag=True, help="Go on where the network cannot take the container back"
-)
+@click.option("-f", "--force", is_flag=True, help="Force the container to disconnect")
 @click.argument("network", metavar="NETWORK")
 @click.argument("container", metavar="CONTAINER")
 def command(force: bool, network: str, container: str) -> None:

@@ -63,7 +63,7 @@ def connect(store: Store, text: str, name: str, request: NetworkRequest) -> None
 
 
 def disconnect(store: Store, text: str, name: str, *, force: bool = False) -> None:
-    """Disconnect a container from a network; with `force` even where that leaves something behind.
+    """Disconnect a container from a network; `force` only changes what is said of one not there.
 
     Raises ContainerNotFound, NotConnected, Conflict, NetworkFailed, MissingProgram, StoreError.
     """
@@ -92,7 +92,7 @@ def disconnect(store: Store, text: str, name: str, *, force: bool = False) -> No
         rest = {other: each for other, each in before.networks.items() if other != wanted}
         after = _with(before, rest)
         if state.up and wanted in state.endpoints:
-            now = network.part(store, before, state, wanted, force=force)
+            now = network.part(store, before, state, wanted)
             _rewrite(store, (before, state), (after, now))
         record.write(store, after)
 

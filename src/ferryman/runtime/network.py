@@ -121,6 +121,7 @@ def join(store: Store, container: Container, state: State, name: str) -> State:
     NetworkNotFound, InvalidSettings, NetworkFailed, MissingProgram; it is then where it was.
     """
     assert state.init is not None
+    namespace = f"/proc/{state.init.pid}/ns/net"
     with changing():
         found = ready(store, networks.find(store, name))
         others = [networks.find(store, other) for other in state.endpoints]
@@ -130,37 +131,44 @@ def join(store: Store, container: Container, state: State, name: str) -> State:
         _keep(store, container, {**state.endpoints, name: place}, state.ports)
         main = _main([*others, found]) is found
         try:
-            namespace = f"/proc/{state.init.pid}/ns/net"
             mac = netavark.setup(container, found, place, {}, namespace, main=main)
         except BaseException:
-            _leave(store, container, found, place, {})
+            _part(store, container, found, place, {}, namespace)
             _keep(store, container, state.endpoints, state.ports)
             raise
         place = msgspec.structs.replace(place, mac_address=mac)
         return _keep(store, container, {**state.endpoints, name: place}, state.ports)
 
 
-def part(
-    store: Store, container: Container, state: State, name: str, *, force: bool = False
-) -> State:
+def part(store: Store, container: Container, state: State, name: str) -> State:
     """Disconnect a container that runs from one of its networks, and return its state, now kept.
 
-    Its published ports move on to the next network that leads to the world.  With `force` it is
-    counted as gone even where netavark fails.  The caller holds the container's lock.  Raises
-    NetworkFailed, MissingProgram.
+    Its published ports move on to the next network that leads to the world.  The caller holds the
+    container's lock.  Raises NetworkFailed, MissingProgram.
     """
     assert state.init is not None
     namespace = f"/proc/{state.init.pid}/ns/net"
     rest = {other: place for other, place in state.endpoints.items() if other != name}
     with changing():
         for found, place, published in _parts(store, state):
-            if found.name != name:
-                continue
-            with suppress(*([NetworkFailed] if force else [])):
-                netavark.teardown(container, found, place, published, namespace)
-            if published:
-                return _moved(store, container, state, rest, namespace)
+            if found.name == name:
+                _part(store, container, found, place, published, namespace)
+                if published:
+                    return _moved(store, container, state, rest, namespace)
         return _keep(store, container, rest, state.ports)
+
+
+def _part(
+    store: Store,
+    container: Container,
+    network: Network,
+    place: Endpoint,
+    published: Ports,
+    namespace: str,
+) -> None:
+    with suppress(FileNotFoundError), _in_namespace(namespace):
+        _ip("link", "delete", place.interface)
+    _leave(store, container, network, place, published)
 
 
 def _moved(
@@ -175,7 +183,7 @@ def _moved(
         if published:
             _keep(store, container, rest, published)
             # netavark publishes ports with an interface, not afterwards.
-            netavark.teardown(container, found, place, {}, namespace)
+            _part(store, container, found, place, {}, namespace)
             netavark.setup(container, found, place, published, namespace, main=True)
             return _keep(store, container, rest, published)
     return _keep(store, container, rest, {})
@@ -312,20 +320,38 @@ def _stand_in(interface: str) -> Iterator[str]:
 @contextmanager
 def _new_namespace(inside: Callable[[], object] = lambda: None) -> Iterator[str]:
     """Give the path of a new network namespace, in which `inside` has been called."""
-    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with _own_namespace_after():
         syscalls.unshare(syscalls.CLONE_NEWNET)
-        try:
-            other = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            inside()
-        finally:
-            syscalls.setns(own, syscalls.CLONE_NEWNET)
-    finally:
-        os.close(own)
+        other = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        inside()
     try:
         yield f"/proc/{os.getpid()}/fd/{other}"
     finally:
         os.close(other)
+
+
+@contextmanager
+def _in_namespace(path: str) -> Iterator[None]:
+    """Be in a network namespace, with this thread and what it starts, for the block."""
+    other = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with _own_namespace_after():
+            syscalls.setns(other, syscalls.CLONE_NEWNET)
+            yield
+    finally:
+        os.close(other)
+
+
+@contextmanager
+def _own_namespace_after() -> Iterator[None]:
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            yield
+        finally:
+            syscalls.setns(own, syscalls.CLONE_NEWNET)
+    finally:
+        os.close(own)
 
 
 @contextmanager
