@@ -20,29 +20,17 @@ import struct
 from ferryman.archive import tar
 from ferryman.archive.sparse import Sparse, sparse
 from ferryman.rootfs import posix_acl, tree
+from ferryman.rootfs.erofs_head import BLOCK, DEVICE_AT, SIZE, SLOT, head
 from ferryman.rootfs.members import Layer
 from ferryman.rootfs.tree import Node
 
-_BLOCK = tar.BLOCK
-_START = 3 * _BLOCK
-_SLOT = 32
-_DEVICE_AT = 1 << 31
-"""The address of the tar's first block, behind any that the image itself may have."""
 _NOWHERE = (1 << 32) - 1
 _MAX_CHUNKS = 1 << 22
 
-_SUPERBLOCK = struct.Struct("<IIIBBHQQIIII16s16sIHHHBBIQ24x")
-_DEVICE = struct.Struct("<64sII56x")
 _INODE = struct.Struct("<HHHHQIIIIqII16x")
 _SIZE_AND_PLACE = struct.Struct("<QI")  # at byte 8 of an inode
 _LINKS = struct.Struct("<I")  # at byte 44
 _DIRENT = struct.Struct("<QHBx")
-
-_MAGIC = 0xE0F5E1E2
-_FORM = b"ferry 1"
-"""The volume's name, by which an image that an older version wrote otherwise would be known."""
-_COMPATIBLE = 0x2  # inodes have the time of the last change of content
-_INCOMPATIBLE = 0x4 | 0x8  # files in chunks, device table
 
 # What an inode begins with: that it is one of 64 bytes, and how its content lies.
 _PLAIN = 0 << 1 | 1
@@ -86,29 +74,6 @@ def write_index(layer: Layer, out_fd: int) -> None:
                 at += os.write(out_fd, left[at:])
 
 
-def is_index_of(index: str, tar: str) -> bool:
-    """Tell whether a file is the image of a tar, as far as its head and the sizes of both tell."""
-    try:
-        fd = os.open(index, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            size, head = os.fstat(fd).st_size, os.pread(fd, _START, 0)
-        finally:
-            os.close(fd)
-        tar_blocks = -(-os.stat(tar).st_size // _BLOCK)
-    except FileNotFoundError:
-        return False
-    if len(head) < _START:
-        return False
-    said = _SUPERBLOCK.unpack_from(head, 1024)
-    magic, blocks, form = said[0], said[9], said[13].rstrip(b"\0")
-    device = _DEVICE.unpack_from(head, 1024 + _SUPERBLOCK.size)
-    return (
-        (magic, form) == (_MAGIC, _FORM)
-        and blocks * _BLOCK == size
-        and device == (bytes(64), tar_blocks, _DEVICE_AT)
-    )
-
-
 class _Index:
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
@@ -117,8 +82,8 @@ class _Index:
         self._numbers: dict[Node, int] = {}  # of folders, and of what may have several names
         self._count = 0
         self._chunks = 0
-        self._tar_blocks = -(-layer.size // _BLOCK)
-        if self._tar_blocks >= _DEVICE_AT:
+        self._tar_blocks = -(-layer.size // BLOCK)
+        if self._tar_blocks >= DEVICE_AT:
             raise NotMountable("larger than 1 TiB")
 
     def add(self, root: Node) -> None:
@@ -132,45 +97,21 @@ class _Index:
                     folders.append((node, number))
         places = [self._add_folder(folder, above) for folder, above in folders]
         self._align()
-        first = (_START + len(self._inodes)) // _BLOCK
+        first = (SIZE + len(self._inodes)) // BLOCK
         for (folder, _), (place, size, links) in zip(folders, places, strict=True):
-            at = self._numbers[folder] * _SLOT - _START
+            at = self._numbers[folder] * SLOT - SIZE
             _SIZE_AND_PLACE.pack_into(self._inodes, at + 8, size, first + place)
             _LINKS.pack_into(self._inodes, at + 44, links)
 
     def parts(self) -> tuple[bytes, bytearray, bytearray]:
         """Return the image, in parts to be written one after the other."""
         # Whoever mounts the image reads it by pages.
-        self._blocks += bytes(-(_START + len(self._inodes) + len(self._blocks)) % 4096)
+        self._blocks += bytes(-(SIZE + len(self._inodes) + len(self._blocks)) % 4096)
         identity = hashlib.sha256(self._inodes)
         identity.update(self._blocks)
-        superblock = _SUPERBLOCK.pack(
-            _MAGIC,
-            0,
-            _COMPATIBLE,
-            _BLOCK.bit_length() - 1,
-            0,
-            _START // _SLOT,
-            self._count,
-            0,
-            0,
-            (_START + len(self._inodes) + len(self._blocks)) // _BLOCK,
-            0,
-            0,
-            identity.digest()[:16],
-            _FORM,
-            _INCOMPATIBLE,
-            0,
-            1,
-            (1024 + _SUPERBLOCK.size) // _DEVICE.size,
-            0,
-            0,
-            0,
-            0,
-        )
-        device = _DEVICE.pack(b"", self._tar_blocks, _DEVICE_AT)
-        head = bytes(1024) + superblock + device
-        return head.ljust(_START, b"\0"), self._inodes, self._blocks
+        blocks = (SIZE + len(self._inodes) + len(self._blocks)) // BLOCK
+        begin = head(self._count, blocks, self._tar_blocks, identity.digest()[:16])
+        return begin, self._inodes, self._blocks
 
     def _add_folder(self, folder: Node, above: int) -> tuple[int, int, int]:
         """Write what is in a folder; return its first block, its size in bytes and its links."""
@@ -184,16 +125,16 @@ class _Index:
                 entries.append((name, self._number(node), _KINDS[node.member.type][1]))
         entries.sort()
         blocks = self._blocks
-        blocks += bytes(-len(blocks) % _BLOCK)
+        blocks += bytes(-len(blocks) % BLOCK)
         begin = len(blocks)
-        first, room = 0, _BLOCK
+        first, room = 0, BLOCK
         for n, (name, _, _) in enumerate(entries):
             room -= _DIRENT.size + len(name)
             if room < 0:
-                blocks += _names(entries[first:n]).ljust(_BLOCK, b"\0")
-                first, room = n, _BLOCK - _DIRENT.size - len(name)
+                blocks += _names(entries[first:n]).ljust(BLOCK, b"\0")
+                first, room = n, BLOCK - _DIRENT.size - len(name)
         blocks += _names(entries[first:])
-        return begin // _BLOCK, len(blocks) - begin, links
+        return begin // BLOCK, len(blocks) - begin, links
 
     def _number(self, node: Node) -> int:
         """Return the number of anything but a folder, written now unless it has been before."""
@@ -203,7 +144,7 @@ class _Index:
         if number is None:
             number = self._numbers[node] = self._inode(node)
         else:
-            at = number * _SLOT - _START + 44
+            at = number * SLOT - SIZE + 44
             (links,) = _LINKS.unpack_from(self._inodes, at)
             _LINKS.pack_into(self._inodes, at, links + 1)
         return number
@@ -220,29 +161,29 @@ class _Index:
         count = (len(behind) - len(_XATTRS_HEAD)) // 4 + 1 if behind else 0
         if member.type in tar.FILES:
             holes = sparse(self._layer.fd, member, self._layer.what) if member.pax else None
-            size, place = member.size, _DEVICE_AT + member.offset // _BLOCK
+            size, place = member.size, DEVICE_AT + member.offset // BLOCK
             if holes is not None:
                 size, layout = holes.size, _CHUNKS
                 place, chunks = self._chunked(holes)
                 behind += chunks
         elif member.type == tar.SYMLINK:
             size, mode = len(member.link), 0o120777  # whatever the layer says, as on any filesystem
-            if _INODE.size + len(behind) + size <= _BLOCK:
+            if _INODE.size + len(behind) + size <= BLOCK:
                 layout = _INLINE
                 behind += member.link
                 # The kernel wants it in one block with its inode.
-                if len(self._inodes) % _BLOCK + _INODE.size + len(behind) > _BLOCK:
+                if len(self._inodes) % BLOCK + _INODE.size + len(behind) > BLOCK:
                     self._align()
             else:
                 self._align()
-                place = (_START + len(self._inodes)) // _BLOCK
+                place = (SIZE + len(self._inodes)) // BLOCK
                 self._inodes += member.link
                 self._align()
         elif member.type != tar.FOLDER:
             major, minor = member.device
             place = minor & 0xFF | major << 8 | (minor & ~0xFF) << 12
         seconds, nanoseconds = divmod(member.mtime_ns, 10**9)
-        number = (_START + len(self._inodes)) // _SLOT
+        number = (SIZE + len(self._inodes)) // SLOT
         self._inodes += _INODE.pack(
             layout,
             count,
@@ -259,25 +200,25 @@ class _Index:
         )
         if behind:
             self._inodes += behind
-            self._inodes += bytes(-len(self._inodes) % _SLOT)
+            self._inodes += bytes(-len(self._inodes) % SLOT)
         self._count += 1
         return number
 
     def _align(self) -> None:
-        self._inodes += bytes(-len(self._inodes) % _BLOCK)
+        self._inodes += bytes(-len(self._inodes) % BLOCK)
 
     def _chunked(self, holes: Sparse) -> tuple[int, bytes]:
         """Return the format of a sparse file's map, and the map: where each of its chunks lies."""
         bits = 21  # 1 GiB
         for at, size, offset in holes.pieces:
-            if offset % _BLOCK:
+            if offset % BLOCK:
                 raise NotMountable("sparse file whose pieces are no whole blocks")
             ends = at if at + size == holes.size else at | size
-            while ends % (_BLOCK << bits):
+            while ends % (BLOCK << bits):
                 bits -= 1
                 if bits < 0:
                     raise NotMountable("sparse file whose pieces are no whole blocks")
-        chunk = _BLOCK << bits
+        chunk = BLOCK << bits
         count = -(-holes.size // chunk)
         self._chunks += count
         if self._chunks > _MAX_CHUNKS:
@@ -285,7 +226,7 @@ class _Index:
         places = [_NOWHERE] * count
         for at, size, offset in holes.pieces:
             for n in range(-(-size // chunk)):
-                places[at // chunk + n] = _DEVICE_AT + (offset + n * chunk) // _BLOCK
+                places[at // chunk + n] = DEVICE_AT + (offset + n * chunk) // BLOCK
         return bits, struct.pack(f"<{count}I", *places)
 
 

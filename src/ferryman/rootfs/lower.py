@@ -8,25 +8,18 @@
     layers/<id>/layer.tar    that tar, where the blob in the store is not that already
     layers/<id>/mounted/     where the EROFS image is mounted, in private mount namespaces only
 
-Each appears whole, by a rename, once it is on the disk.  Blobs that are the tar itself need not be
-read for an index but for their headers: they were hashed when they came in (`archive/intake`).
+Each appears whole, by a rename, once it is on the disk (`prepare`).
 """
 
 import os
-import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from ferryman import parallel
-from ferryman.archive import compression, intake
-from ferryman.archive.stream import Bounded, FileStream
-from ferryman.errors import InvalidImage, StoreError
+from ferryman.errors import StoreError
 from ferryman.image import digest as digests
 from ferryman.image.digest import Digest
-from ferryman.rootfs import erofs, erofs_mount, extract, members, overlay, syscalls
-from ferryman.store import blobs, durable
+from ferryman.rootfs import erofs_head, erofs_mount, syscalls
+from ferryman.store import durable
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease, collect_lock, protected
 from ferryman.store.lock import locked
@@ -53,14 +46,15 @@ class Lower(NamedTuple):
     """The path of the layer's tar, for EROFS."""
 
 
-class _Wanted(NamedTuple):
-    """A layer, and how it is to be had."""
+class Wanted(NamedTuple):
+    """A layer, where what is made of it has its place, and how it is to be had."""
 
     digest: Digest
     diff_id: Digest
     folder: str
     tar: str
     storage: str
+    """As `ready` has it."""
 
 
 def ready(store: Store, lease: Lease, layers: Sequence[Layer], storage: str = "") -> list[Lower]:
@@ -76,11 +70,12 @@ def ready(store: Store, lease: Lease, layers: Sequence[Layer], storage: str = ""
     lease.protect(digest for pair in ids for digest in pair)
     last = {diff_id: n for n, (_, diff_id) in enumerate(ids)}
     wanted = [_wanted(store, *pair, storage) for n, pair in enumerate(ids) if last[pair[1]] == n]
-    there = {each: _there(each) for each in wanted}
-    missing = [each for each, lower in there.items() if lower is None]
-    made = parallel.run([partial(_make, lease, each) for each in missing], threading.Event())
-    there.update(zip(missing, made, strict=True))
-    return [lower for lower in there.values() if lower]
+    found = {each: there(each) for each in wanted}
+    if missing := [each for each, lower in found.items() if lower is None]:
+        from ferryman.rootfs import prepare  # what has been made once needs none of that
+
+        found.update(zip(missing, prepare.make(lease, missing), strict=True))
+    return [lower for lower in found.values() if lower]
 
 
 def mount(lower: Lower) -> str:
@@ -137,117 +132,21 @@ def remove_unused(store: Store, needed: Callable[[], Collection[str]]) -> list[s
     return gone
 
 
-def _wanted(store: Store, digest: Digest, diff_id: Digest, storage: str) -> _Wanted:
+def _wanted(store: Store, digest: Digest, diff_id: Digest, storage: str) -> Wanted:
     folder = f"{store.layers}/{diff_id.encoded}"
     tar = store.blob(digest) if digest == diff_id else f"{folder}/layer.tar"
-    return _Wanted(digest, diff_id, folder, tar, storage)
+    return Wanted(digest, diff_id, folder, tar, storage)
 
 
-def _there(wanted: _Wanted) -> Lower | None:
+def there(wanted: Wanted) -> Lower | None:
     """Return a layer if it is ready, without more than a look at each file."""
     folder, tar = wanted.folder, wanted.tar
     if (
         wanted.storage != "extract"
         and erofs_mount.possible()
-        and erofs.is_index_of(f"{folder}/index.erofs", tar)
+        and erofs_head.is_index_of(f"{folder}/index.erofs", tar)
     ):
         return Lower(EROFS, folder, tar)
     if wanted.storage != "erofs" and os.path.isdir(f"{folder}/tree"):
         return Lower(TREE, folder, tar)
     return None
-
-
-def _make(lease: Lease, wanted: _Wanted) -> Lower:
-    try:
-        os.makedirs(wanted.folder, mode=0o711, exist_ok=True)
-        with locked(f"{wanted.folder}/lock"):
-            lower = _there(wanted)  # somebody may just have made it
-            if lower is None:
-                with _plain(lease, wanted) as (layer, tar):
-                    lower = _indexed(lease, wanted, layer, tar) or _unpacked(lease, wanted, layer)
-                durable.sync_folder(wanted.folder)
-            return lower
-    except OSError as e:
-        raise StoreError(f"cannot write to the store {lease.store.root}: {e.strerror}") from None
-
-
-@contextmanager
-def _plain(lease: Lease, wanted: _Wanted) -> Iterator[tuple[members.Layer, str]]:
-    """Give a layer's tar, and the path at which it is for now."""
-    what = f"layer {wanted.digest}"
-    path = wanted.tar
-    if wanted.digest == wanted.diff_id:
-        fd = blobs.open_blob(lease.store, wanted.digest)
-    else:
-        if not os.path.exists(path):
-            path = _decompressed(lease, wanted, what)
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield members.Layer(fd, os.fstat(fd).st_size, what), path
-    finally:
-        os.close(fd)
-        if path != wanted.tar:
-            durable.remove(path)
-
-
-def _decompressed(lease: Lease, wanted: _Wanted, what: str) -> str:
-    """Write a layer's tar to the lease and return its path; it is on the disk, and checked."""
-    fd = blobs.open_blob(lease.store, wanted.digest)
-    try:
-        form = compression.recognise(os.pread(fd, compression.HEAD, 0))
-        stored = FileStream(fd, 0, os.fstat(fd).st_size, what)
-        plain = compression.decompressed(stored, form, what)
-        room = intake.free_space(lease.store)
-        algorithm = wanted.diff_id.algorithm
-        taken = intake.take(Bounded(plain, room, what), None, lease, what, algorithm=algorithm)
-    finally:
-        os.close(fd)
-    if taken.digest != wanted.diff_id:
-        raise InvalidImage(f"{what} unpacks to {taken.digest}, not to {wanted.diff_id}")
-    return taken.path
-
-
-def _indexed(lease: Lease, wanted: _Wanted, layer: members.Layer, tar: str) -> Lower | None:
-    """Make a layer mountable where it lies; return None when it has to be unpacked instead."""
-    if wanted.storage == "extract" or not erofs_mount.possible():
-        return None
-    index = lease.path()
-    try:
-        _write_index(layer, index, tar)
-    except erofs.NotMountable as e:
-        durable.remove(index)
-        if wanted.storage == "erofs":
-            raise StoreError(f"{layer.what} cannot be mounted where it lies: {e}") from None
-        return None
-    if tar != wanted.tar:
-        os.rename(tar, wanted.tar)
-    os.makedirs(f"{wanted.folder}/mounted", mode=0o755, exist_ok=True)
-    os.rename(index, f"{wanted.folder}/index.erofs")
-    return Lower(EROFS, wanted.folder, wanted.tar)
-
-
-def _write_index(layer: members.Layer, index: str, tar: str) -> None:
-    fd = os.open(index, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        erofs.write_index(layer, fd)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    # Only this tells whether the kernel has EROFS, and loop devices of files in this place.
-    try:
-        os.close(erofs_mount.mounted(index, tar))
-    except OSError as e:
-        raise erofs.NotMountable(e.strerror) from None
-
-
-def _unpacked(lease: Lease, wanted: _Wanted, layer: members.Layer) -> Lower:
-    unfinished = lease.path()
-    os.mkdir(unfinished, 0o700)
-    extract.extract(layer, unfinished, user=overlay.user_xattrs())
-    fd = os.open(unfinished, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        syscalls.syncfs(fd)
-    finally:
-        os.close(fd)
-    os.rename(unfinished, f"{wanted.folder}/tree")
-    return Lower(TREE, wanted.folder, wanted.tar)

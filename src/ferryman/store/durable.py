@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -94,7 +93,7 @@ def _empty(path: str) -> None:
     """
     top = os.open(path, _FOLDER)
     try:
-        prefix = secrets.token_hex(8)
+        prefix = os.urandom(8).hex()
         folders = ["."]
         for folder in folders:
             with suppress(OSError):
