@@ -1,13 +1,13 @@
 """``ferry inspect``, and ``inspect`` of images, containers, networks and volumes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from ferryman.cli.stores import chosen_store
-from ferryman.errors import FerryError, ImageNotFound, InvalidReference
+from ferryman.errors import FerryError, ImageNotFound, InvalidReference, UsageError
 
 if TYPE_CHECKING:
     from ferryman.cli.gotemplate import Template
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from ferryman.store.layout import Store
 
 Description = dict[str, Any]
+Finder = Callable[[str], Description]
 _KINDS = ("container", "image", "network", "volume")
 
 
 @click.command("inspect")
 @click.option("-f", "--format", "form", metavar="FORMAT", help="Format output: 'json' or TEMPLATE")
 @click.option("-s", "--size", is_flag=True, help="Display total file sizes of a container")
-@click.option("--type", "kind", type=click.Choice(_KINDS), help="Return JSON for this type")
+@click.option("--type", "kind", default="", metavar="TYPE", help="Return JSON for this type")
 @click.option("--platform", metavar="OS/ARCH", help="Inspect this platform of the image")
 @click.argument("names", nargs=-1, required=True, metavar="NAME|ID [NAME|ID...]")
 @click.pass_context
@@ -29,7 +30,7 @@ def command(
     context: click.Context,
     form: str | None,
     size: bool,
-    kind: str | None,
+    kind: str,
     platform: str | None,
     names: tuple[str, ...],
 ) -> int:
@@ -37,12 +38,19 @@ def command(
     from ferryman.image import platform as platforms
 
     wanted = platforms.parse(platform) if platform else None
-    template = _template(form) if form and form != "json" else None
     if context.parent and context.parent.command.name in _KINDS:
         kind = context.parent.command.name
     elif platform:
         kind = "image"
-    look = _finder(chosen_store(), kind, size=size, platform=wanted)
+    if kind and kind not in _KINDS:
+        known = ", ".join(f'"{each}"' for each in _KINDS)
+        raise UsageError(f'unknown type: "{kind}": must be one of {known}')
+    return inspected(_finder(chosen_store(), kind, size=size, platform=wanted), names, form)
+
+
+def inspected(look: Finder, names: Sequence[str], form: str | None) -> int:
+    """Print what there is to be said of each name, as JSON or by a template."""
+    template = _template(form) if form and form != "json" else None
     found: list[Description] = []
     texts: list[str] = []
     errors: list[str] = []
@@ -64,9 +72,7 @@ def command(
     return 1 if errors else 0
 
 
-def _finder(
-    store: "Store", kind: str | None, *, size: bool, platform: "Platform | None"
-) -> Callable[[str], Description]:
+def _finder(store: "Store", kind: str, *, size: bool, platform: "Platform | None") -> Finder:
     """Return what describes the object of a name: of one kind, or the first that there is."""
 
     def container(name: str) -> Description:
@@ -96,21 +102,18 @@ def _finder(
         from ferryman.runtime.record import ContainerNotFound
         from ferryman.runtime.volumes import VolumeNotFound
 
-        missing = (
-            ContainerNotFound,
-            ImageNotFound,
-            InvalidReference,
-            NetworkNotFound,
-            VolumeNotFound,
-        )
-        for look in finders.values():
+        missing = (ContainerNotFound, NetworkNotFound, VolumeNotFound)
+        for what, look in finders.items():
             try:
-                return look(name)
-            except missing:
+                found = look(name)
+            except (*missing, ImageNotFound, InvalidReference):
                 continue
+            if size and what != "container":
+                click.echo(f"WARNING: --size ignored for {what}", err=True)
+            return found
         raise ImageNotFound(f"No such object: {name}")
 
-    return finders.get(kind or "", whatever)
+    return finders.get(kind, whatever)
 
 
 def _template(form: str) -> "Template":

@@ -8,7 +8,7 @@ _COMMANDS = {
     "connect": "network_connect",
     "create": "network_create",
     "disconnect": "network_disconnect",
-    "inspect": "inspect",
+    "inspect": "network_inspect",
     "ls": "network_ls",
     "list": "network_ls",
     "prune": "network_prune",

@@ -6,7 +6,7 @@ from ferryman.cli.lazy import LazyGroup
 
 _COMMANDS = {
     "create": "volume_create",
-    "inspect": "inspect",
+    "inspect": "volume_inspect",
     "ls": "volume_ls",
     "list": "volume_ls",
     "prune": "volume_prune",

@@ -268,7 +268,9 @@ def _mounted(store: Store, volume: Volume) -> None:
         said = " ".join(done.stderr.split())
         for secret in re.findall(r"password=([^,]+)", options.get("o", "")):
             said = said.replace(secret, "********")
-        raise StoreError(f"failed to mount local volume {volume.name}: {said}")
+        raise StoreError(
+            f"error while mounting volume '{at}': failed to mount local volume: {said}"
+        )
 
 
 def fill(folder: str, root: str, path: str) -> None:
