@@ -128,7 +128,7 @@ def _save(peers: Peers, images: Images) -> Case:
     out = peers.folder / "out.tar"
 
     def contender(name: str, command: Command) -> Contender:
-        return Contender(name, (command,), _without(out, stores.ready[name]))
+        return Contender(name, ((command,),), _without(out, stores.ready[name]))
 
     option = ("save", "--output", str(out), NAME)
     return Case(
@@ -150,7 +150,7 @@ def _save_pipe(peers: Peers, images: Images) -> Case:
     stores = loaded(peers, images.archive, NAME)
 
     def contender(name: str, command: Command) -> Contender:
-        return Contender(name, (command, _command("cat")), stores.ready[name])
+        return Contender(name, ((command, _command("cat")),), stores.ready[name])
 
     return Case(
         "save-pipe",
@@ -172,7 +172,7 @@ def _import(peers: Peers, key: str, title: str, tar: Path) -> Case:
 
     def contender(name: str, command: Command) -> Contender:
         arguments = ("import", str(tar), "ferry-bench/imported:1")
-        return Contender(name, (command.with_flags(*arguments),), stores.ready[name])
+        return Contender(name, ((command.with_flags(*arguments),),), stores.ready[name])
 
     return Case(
         key,
@@ -193,7 +193,7 @@ def _list(peers: Peers, key: str, title: str, archive: Path, name: str) -> Case:
     stores = loaded(peers, archive, name)
 
     def contender(name: str, command: Command) -> Contender:
-        return Contender(name, (command.with_flags("image", "ls"),), stores.ready[name])
+        return Contender(name, ((command.with_flags("image", "ls"),),), stores.ready[name])
 
     return Case(
         key,
@@ -211,7 +211,7 @@ def _list(peers: Peers, key: str, title: str, archive: Path, name: str) -> Case:
 
 def _from_file(peers: Peers, file: Path, stores: Stores) -> tuple[Contender, ...]:
     def contender(name: str, command: Command) -> Contender:
-        return Contender(name, (command,), stores.ready[name])
+        return Contender(name, ((command,),), stores.ready[name])
 
     option = ("load", "--input", str(file))
     return (
@@ -226,7 +226,7 @@ def _from_pipe(peers: Peers, file: Path, stores: Stores) -> tuple[Contender, ...
     # Without skopeo, which reads an archive from a regular file only.
     def contender(name: str, command: Command) -> Contender:
         pipeline = (_command("cat", file), command.with_flags("load"))
-        return Contender(name, pipeline, stores.ready[name])
+        return Contender(name, (pipeline,), stores.ready[name])
 
     return (
         contender("ferry", stores.ferry),
@@ -254,15 +254,15 @@ def _inflaters(file: Path) -> tuple[Contender, ...]:
 
 def _copy(peers: Peers, file: Path) -> Contender:
     out = peers.folder / "out.tar"
-    return Contender("cp", (_command("cp", file, out),), _without(out), reference=True)
+    return Contender("cp", ((_command("cp", file, out),),), _without(out), reference=True)
 
 
 def _cat(file: Path) -> Contender:
-    return Contender("cat | cat", (_command("cat", file), _command("cat")), reference=True)
+    return Contender("cat | cat", ((_command("cat", file), _command("cat")),), reference=True)
 
 
 def _reference(name: str, *argv: str | Path) -> Contender:
-    return Contender(name, (_command(*argv),), reference=True)
+    return Contender(name, ((_command(*argv),),), reference=True)
 
 
 def _command(*argv: str | Path) -> Command:

@@ -19,11 +19,15 @@ def nothing() -> None:
     """Prepare nothing."""
 
 
+Pipeline = tuple[Command, ...]
+"""Commands that run at once, each one's output the next one's input."""
+
+
 class Contender(NamedTuple):
-    """What is timed: a pipeline of commands, and what makes the ground ready for it."""
+    """What is timed: pipelines, one after the other, and what makes the ground ready for them."""
 
     name: str
-    pipeline: tuple[Command, ...]
+    steps: tuple[Pipeline, ...]
     prepare: Callable[[], object] = nothing
     """Not timed: takes away what the last round left."""
     reference: bool = False
@@ -55,7 +59,7 @@ def interleaved(
             contender.prepare()
             os.sync()
             try:
-                taken = timed(contender.pipeline)
+                taken = sum(map(timed, contender.steps))
             except Failed as e:
                 if contender.reference or contender.name == "ferry":
                     raise

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,11 +14,18 @@ from tests.command import Command
 from tests.peers.dockerd import running_dockerd
 from tests.peers.mounts import remove
 
-_NEEDED = ("dockerd", "docker", "containerd", "setpriv", "podman", "runc", "skopeo", "openssl")
+from ferryman.rootfs.syscalls import CLONE_NEWNET, unshare
+
+_NEEDED = (
+    *("dockerd", "docker", "containerd", "setpriv", "podman", "runc", "skopeo", "openssl"),
+    *("conmon", "ip", "iptables"),
+)
 
 _CONTAINERS_CONF = """
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[network]
+network_backend = "netavark"
 [engine]
 runtime = "runc"
 """
@@ -54,7 +62,8 @@ def running() -> Iterator[Peers]:
     try:
         env = _containers_env(folder)
         (folder / "docker").mkdir()
-        with running_dockerd(folder / "docker", folder / "home") as docker:
+        _own_network()
+        with running_dockerd(folder / "docker", folder / "home", network=True) as docker:
             driver = docker.text("info", "--format", "{{.Driver}}")
             yield Peers(
                 folder,
@@ -72,6 +81,12 @@ def running() -> Iterator[Peers]:
             )
     finally:
         remove(folder)
+
+
+def _own_network() -> None:
+    """Leave the network of the machine: what engines do to bridges and firewall is not its own."""
+    unshare(CLONE_NEWNET)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 def _containers_env(folder: Path) -> dict[str, str]:
@@ -101,10 +116,12 @@ def _podman(folder: Path, driver: str, env: dict[str, str]) -> Command:
 
 
 def without_images(docker: Command) -> None:
-    """Remove every image that docker has, the ones in between of a build included.
+    """Remove every container and image that docker has, those in between of a build included.
 
     Raises RuntimeError when one stays.
     """
+    if containers := docker.text("ps", "--all", "--quiet").split():
+        docker.run("rm", "--force", *containers)
     before: set[str] = set()
     while images := set(docker.text("images", "--all", "--quiet").split()):
         if images == before:

@@ -43,11 +43,27 @@ class Profile(NamedTuple):
     """The most memory that it had at a time, in bytes."""
 
 
-def profile(pipeline: Sequence["Command"], ferry: str, folder: Path) -> Profile:
-    """Run a pipeline in which `ferry` is watched, and tell where its time went.
+def profile(steps: Sequence[Sequence["Command"]], ferry: str, folder: Path) -> Profile:
+    """Run pipelines, in which `ferry` is watched, one after the other; tell where its time went.
 
     Raises measure.Failed.
     """
+    found = [_profile(pipeline, ferry, folder) for pipeline in steps]
+    phases: dict[str, Phase] = {}
+    for phase in (phase for part in found for phase in part.phases):
+        before = phases.get(phase.name, Phase(phase.name, 0, 0.0))
+        phases[phase.name] = Phase(
+            phase.name, before.calls + phase.calls, before.seconds + phase.seconds
+        )
+    return Profile(
+        sum(part.wall for part in found),
+        tuple(sorted(phases.values(), key=lambda phase: -phase.seconds)),
+        max(part.threads for part in found),
+        max(part.peak for part in found),
+    )
+
+
+def _profile(pipeline: Sequence["Command"], ferry: str, folder: Path) -> Profile:
     from tests.command import Command
 
     from benchmarks.measure import timed
@@ -62,8 +78,8 @@ def profile(pipeline: Sequence["Command"], ferry: str, folder: Path) -> Profile:
     ]
     wall = timed(watched)
     found = json.loads(out.read_text())
+    phases = [Phase(*phase) for phase in found["phases"]]
     ended = Phase("end of Python", 1, wall - found["at"])
-    phases = sorted((Phase(*phase) for phase in found["phases"]), key=lambda phase: -phase.seconds)
     return Profile(wall, (*phases, ended), found["threads"], found["peak"])
 
 

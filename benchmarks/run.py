@@ -13,6 +13,7 @@ sys.path.insert(0, str(_ROOT))
 from benchmarks import images, machine, peers  # noqa: E402
 from benchmarks.cases import Case, cases  # noqa: E402
 from benchmarks.chart import svg  # noqa: E402
+from benchmarks.containers import container_cases  # noqa: E402
 from benchmarks.measure import Failed, interleaved, timed  # noqa: E402
 from benchmarks.phases import profile  # noqa: E402
 from benchmarks.report import Result, markdown, profiled, verdict  # noqa: E402
@@ -31,7 +32,7 @@ def main() -> int:
     with peers.running() as started:
         _tell("making the images")
         made = images.make(started, base, _QUICK_SIZE if options.quick else _SIZE)
-        found = cases(started, made)
+        found = [*cases(started, made), *container_cases(started, made)]
         unknown = set(options.cases) - {case.key for case in found}
         if unknown:
             known = ", ".join(case.key for case in found)
@@ -111,7 +112,7 @@ def _profiled(result: Result, started: peers.Peers, always: bool) -> Result:
         return result
     ferry = result.case.ferry
     ferry.prepare()
-    return result._replace(profile=profile(ferry.pipeline, started.ferry.argv[0], started.folder))
+    return result._replace(profile=profile(ferry.steps, started.ferry.argv[0], started.folder))
 
 
 def _made_base() -> Path:

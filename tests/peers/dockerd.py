@@ -13,14 +13,20 @@ from tests.command import Command
 START_SECONDS = 60
 STOP_SECONDS = 60
 
+_WITHOUT_NETWORK = (
+    *("--bridge", "none", "--iptables=false", "--ip6tables=false"),
+    *("--ip-forward=false", "--userland-proxy=false"),
+)
+
 
 @contextmanager
-def running_dockerd(folder: Path, home: Path) -> Iterator[Command]:
+def running_dockerd(folder: Path, home: Path, *, network: bool = False) -> Iterator[Command]:
     """Start dockerd with everything it writes in `folder`, and yield its client.
 
-    It has no network to give, so build and run need ``--network none`` or ``host``.  `folder` is
-    best short: sockets are made in it.  Raises RuntimeError, with the end of its log, if it does
-    not start.
+    With `network` it has a bridge and firewall rules as it always has, of the network namespace
+    that this is; else no network to give, so build and run need ``--network none`` or ``host``.
+    `folder` is best short: sockets are made in it.  Raises RuntimeError, with the end of its log,
+    if it does not start.
     """
     # The client of docker 23 and later wants a plugin for BuildKit; the old builder needs none.
     client = Command(
@@ -33,16 +39,16 @@ def running_dockerd(folder: Path, home: Path) -> Iterator[Command]:
     )
     # overlay2 cannot stand on another overlay, as in a container; vfs can stand anywhere.
     try:
-        daemon = _start(folder, client, "overlay2")
+        daemon = _start(folder, client, "overlay2", network)
     except RuntimeError:
-        daemon = _start(folder, client, "vfs")
+        daemon = _start(folder, client, "vfs", network)
     try:
         yield client
     finally:
         _stop(daemon, folder, client)
 
 
-def _start(folder: Path, client: Command, driver: str) -> subprocess.Popen[bytes]:
+def _start(folder: Path, client: Command, driver: str, network: bool) -> subprocess.Popen[bytes]:
     (folder / "daemon.json").write_text("{}")
     namespace = f"ferry-test-{os.getpid()}"
     log = folder / "dockerd.log"
@@ -61,8 +67,7 @@ def _start(folder: Path, client: Command, driver: str) -> subprocess.Popen[bytes
                 # Where the machine's own containerd runs, dockerd uses that one.
                 *("--containerd-namespace", namespace),
                 *("--containerd-plugins-namespace", f"{namespace}-plugins"),
-                *("--bridge", "none", "--iptables=false", "--ip6tables=false"),
-                *("--ip-forward=false", "--userland-proxy=false"),
+                *(() if network else _WITHOUT_NETWORK),
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,
