@@ -60,12 +60,8 @@ def _still(store: Store, container: Container, state: State, *, pause: bool) -> 
     if not pause or state.status != "running":
         yield
         return
-    engine = engine_of(store, container, state)
-    engine.pause(container.id)
-    try:
+    with engine_of(store, container, state).paused(container.id):
         yield
-    finally:
-        engine.resume(container.id)
 
 
 def _settings(container: Container) -> dict[str, Any]:

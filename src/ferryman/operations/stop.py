@@ -12,7 +12,7 @@ from ferryman.operations.wait import ended
 from ferryman.runtime import record, signals
 from ferryman.runtime.engine import Engine, EngineError
 from ferryman.runtime.finish import settled
-from ferryman.runtime.record import Container, State
+from ferryman.runtime.record import Container, ContainerNotFound, State
 from ferryman.runtime.start import start
 from ferryman.store.layout import Store
 
@@ -39,9 +39,11 @@ def stop(store: Store, text: str, *, timeout: int | None = None, signal: str | N
         _tell(engine.resume, container.id)
     wanted = signals.number(signal or container.config.stop_signal or "SIGTERM")
     _tell(lambda name: engine.kill(name, str(wanted)), container.id)
-    state = ended(store, container, None if timeout < 0 else timeout)
+    state = ended(store, container, state, None if timeout < 0 else timeout)
     if state.up:
-        end(store, container)
+        # One that is removed at its end may have come to it just now.
+        with suppress(ContainerNotFound):
+            end(store, container)
 
 
 def _stopping(store: Store, container: Container) -> State:
@@ -76,7 +78,7 @@ def kill(store: Store, text: str, signal: str = "KILL") -> None:
     if number == SIGKILL:
         if state.status == "paused":
             _tell(engine.resume, container.id)
-        ended(store, container, _KILL_SECONDS)
+        ended(store, container, state, _KILL_SECONDS)
 
 
 def restart(
@@ -97,7 +99,7 @@ def end(store: Store, container: Container) -> None:
             if state.status == "paused":
                 _tell(engine.resume, container.id)
             _tell(partial(engine.kill, signal="KILL", everything=True), container.id)
-        if not ended(store, container, _KILL_SECONDS).up:
+        if not ended(store, container, state, _KILL_SECONDS).up:
             return
     raise FerryError(f"cannot kill container: {container.name}: it has not ended")
 
@@ -123,13 +125,26 @@ def _freeze(store: Store, text: str, *, pausing: bool) -> None:
         if pausing:
             if state.status == "paused":
                 raise Conflict(f"container {container.id} is already paused")
-            engine.pause(container.id)
+            # It is told before it is so: what is frozen and not known to be would not be let go on.
+            _keep_status(store, container, state, "paused")
+            try:
+                engine.pause(container.id)
+            except EngineError:
+                _keep_status(store, container, state, "running")
+                raise
         else:
             if state.status != "paused":
                 raise Conflict(f"container {container.id} is not paused")
-            engine.resume(container.id)
-        status = "paused" if pausing else "running"
-        record.write_state(store, container.id, msgspec.structs.replace(state, status=status))
+            try:
+                engine.resume(container.id)
+            except EngineError:
+                if engine.state(container.id).get("status") != "running":
+                    raise
+            _keep_status(store, container, state, "running")
+
+
+def _keep_status(store: Store, container: Container, state: State, status: str) -> None:
+    record.write_state(store, container.id, msgspec.structs.replace(state, status=status))
 
 
 def engine_of(store: Store, container: Container, state: State) -> Engine:

@@ -7,6 +7,7 @@ shown such a machine without the second (in a mount namespace of its own).
 import json
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -85,6 +86,32 @@ class Engine(NamedTuple):
     def pause(self, container_id: str) -> None:
         """Freeze all processes."""
         self.call("pause", container_id)
+
+    @contextmanager
+    def paused(self, container_id: str) -> Iterator[None]:
+        """Freeze all processes for the block, even should this process not live to its end.
+
+        Raises EngineError.
+        """
+        pause, resume = (shlex.join(self.command(v, container_id)) for v in ("pause", "resume"))
+        # What lets them go on is a process of its own, whose waiting ends with ours.
+        with subprocess.Popen(
+            ["sh", "-c", f"trap '' PIPE; {pause} && {{ echo; read _; {resume}; }}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as keeper:
+            assert keeper.stdin
+            assert keeper.stdout
+            assert keeper.stderr
+            if not keeper.stdout.read(1):
+                said = keeper.stderr.read().decode(errors="replace")
+                raise EngineError(plain(said) or f"{self.name} pause failed")
+            try:
+                yield
+            finally:
+                keeper.stdin.close()
 
     def resume(self, container_id: str) -> None:
         """Let frozen processes go on."""
