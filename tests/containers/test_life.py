@@ -277,3 +277,35 @@ def test_the_machine_was_started_anew(box: Ferry) -> None:
     assert state(box, "old")["Status"] == "exited"
     box("start", "old")
     assert state(box, "old")["Running"]
+
+
+def test_the_monitor_dies_while_somebody_waits(box: Ferry) -> None:
+    running = box.popen(*RUN, "--name", "orphan", "box:1", "sleep", "1000")
+    until(lambda: box.text("ps", "-q"))
+    waiting = box.popen("wait", "orphan")
+    pid = state(box, "orphan")["Pid"]
+    (pid_file,) = (box.root / "containers").glob("*/bundle/conmon.pid")
+    os.kill(int(pid_file.read_text()), signal.SIGKILL)
+    assert running.communicate(timeout=20) == (b"", b"")
+    assert running.returncode == 137
+    assert waiting.communicate(timeout=20) == (b"137\n", b"")
+    assert record.process(pid) is None
+
+
+@pytest.mark.parametrize(("how", "code"), [("stop", "3"), ("kill", "137"), ("rm -f", "137")])
+def test_removed_at_its_end_while_somebody_waits(box: Ferry, how: str, code: str) -> None:
+    script = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done"
+    box(*RUN, "-d", "--rm", "--name", "brief", "box:1", "sh", "-c", script)
+    until(lambda: "ready" in _log(box))
+    waiting = box.popen("wait", "brief")
+    until(lambda: _waits(waiting.pid))
+    box(*how.split(), "brief")
+    out, errors = waiting.communicate(timeout=20)
+    assert (out.decode().strip(), errors) == (code, b"")
+    until(lambda: not os.listdir(box.root / "containers"))
+
+
+def _waits(pid: int) -> bool:
+    """Tell whether a process waits for another one to end."""
+    links = Path(f"/proc/{pid}/fd").iterdir()
+    return any(os.readlink(link) == "anon_inode:[pidfd]" for link in links)

@@ -68,6 +68,5 @@ def forwarding(store: Store, container: Container) -> Callable[[int], None]:
 
 def _exit_code(store: Store, container: Container, state: State) -> int:
     """Return the exit code as the monitor writes it down, before anybody may remove it."""
-    assert state.init is not None
-    code = awaited_exit_code(store, container, state.init)
+    code = awaited_exit_code(store, container, state)
     return settled(store, container).exit_code if code is None else code

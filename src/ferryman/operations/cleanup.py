@@ -12,7 +12,7 @@ import msgspec
 from ferryman.image.config import seconds
 from ferryman.operations.container_remove import removed_for_good
 from ferryman.runtime import record
-from ferryman.runtime.finish import finish
+from ferryman.runtime.finish import finish, over
 from ferryman.runtime.record import Container, ContainerNotFound, State, exited
 from ferryman.runtime.start import start
 from ferryman.store.layout import Store
@@ -39,7 +39,7 @@ def cleanup(store: Store, container_id: str, *, waited: bool = False) -> State |
         elif container.host_config.auto_remove and not state.up:
             if not waited and state.attached:
                 # It wants to read the exit code; should it die first, this removes the container.
-                exited(state.attached, _PATIENCE)
+                exited(state.attached, timeout=_PATIENCE)
             with record.container_locked(store, container_id):
                 removed_for_good(store, container)
     except ContainerNotFound:
@@ -59,7 +59,7 @@ def _ended(store: Store, container_id: str, *, waited: bool) -> tuple[Container,
             here = record.process(os.getpid())
             return msgspec.structs.replace(ended, status="restarting", monitor=here)
 
-        if state.up and not (state.init and state.init.alive):
+        if over(state):
             state = finish(store, container, state, then)
     return container, state
 

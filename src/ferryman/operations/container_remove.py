@@ -6,7 +6,7 @@ from ferryman.errors import Conflict, StoreError
 from ferryman.operations.stop import end
 from ferryman.runtime import record, volumes
 from ferryman.runtime.finish import settled
-from ferryman.runtime.record import Container
+from ferryman.runtime.record import Container, ContainerNotFound
 from ferryman.store.durable import remove as remove_files
 from ferryman.store.durable import sync_folder
 from ferryman.store.layout import Store
@@ -23,7 +23,17 @@ def remove(
     container = record.find(store, text)
     state = settled(store, container)
     if force and (state.up or state.status == "restarting"):
-        end(store, container)
+        try:
+            end(store, container)
+            _remove(store, container, with_volumes=with_volumes)
+        except ContainerNotFound:
+            pass  # its monitor has removed it at its end
+    else:
+        _remove(store, container, with_volumes=with_volumes)
+    return container
+
+
+def _remove(store: Store, container: Container, *, with_volumes: bool) -> None:
     with record.container_locked(store, container.id):
         state = record.read_state(store, container.id)
         if state.up or state.starter or state.status == "restarting":
@@ -37,7 +47,6 @@ def remove(
                 f'cannot remove container "/{container.name}": container is {what}: {advice}'
             )
         removed_for_good(store, container, with_volumes=with_volumes)
-    return container
 
 
 def removed_for_good(store: Store, container: Container, *, with_volumes: bool = True) -> None:

@@ -37,6 +37,6 @@ def _until_the_end(
             return False
         if until is not None and time.time_ns() > until:
             return False
-        return not record.exited(monitor, _PAUSE)
+        return not record.exited(monitor, timeout=_PAUSE)
 
     return more

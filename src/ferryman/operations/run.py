@@ -53,7 +53,6 @@ def ended(store: Store, container: Container, state: State) -> int:
 
     It is cleaned up here, so that nothing of it is left when this command ends.
     """
-    assert state.init is not None
-    awaited_exit_code(store, container, state.init)
+    awaited_exit_code(store, container, state)
     final = cleanup(store, container.id, waited=True)
     return final.exit_code if final else 0

@@ -2,8 +2,10 @@
 
 import time
 
+import msgspec
+
 from ferryman.runtime import record
-from ferryman.runtime.finish import settled
+from ferryman.runtime.finish import KILLED, awaited_exit_code, settled
 from ferryman.runtime.record import Container, ContainerNotFound, State, exited
 from ferryman.store.layout import Store
 
@@ -23,7 +25,7 @@ def wait(store: Store, text: str, condition: str = "not-running") -> int:
         while not state.up and state.finished_at == before:
             time.sleep(_PAUSE)
             state = settled(store, container)
-    state = ended(store, container)
+    state = ended(store, container, state)
     while condition == "removed":
         try:
             state = record.read_state(store, container.id)
@@ -33,20 +35,23 @@ def wait(store: Store, text: str, condition: str = "not-running") -> int:
     return state.exit_code
 
 
-def ended(store: Store, container: Container, timeout: float | None = None) -> State:
+def ended(store: Store, container: Container, state: State, timeout: float | None = None) -> State:
     """Return the state of a container once it does not run (and is not about to start again).
 
-    With `timeout`, in seconds, it may still run then.  A container that has been removed in the
-    meantime has ended as it was last seen.  Raises StoreError.
+    `state` is that in which it was last seen.  With `timeout`, in seconds, it may still run then.
+    One that was removed in the meantime has ended too, with the exit code that was seen, if any
+    was.  Raises StoreError.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    state = record.read_state(store, container.id)
     while True:
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             return state
-        if state.up and state.init:
-            exited(state.init, left)
+        if state.up and state.init and state.monitor:
+            if exited(state.init, state.monitor, timeout=left):
+                # With ``--rm`` it may be gone at the next look.
+                code = awaited_exit_code(store, container, state)
+                state = msgspec.structs.replace(state, exit_code=KILLED if code is None else code)
         elif state.status == "restarting" or state.starter:
             time.sleep(_PAUSE)
         else:
@@ -54,4 +59,4 @@ def ended(store: Store, container: Container, timeout: float | None = None) -> S
         try:
             state = settled(store, container)
         except ContainerNotFound:
-            return state
+            return msgspec.structs.replace(state, status="exited")

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from ferryman.runtime import programs
+from ferryman.runtime.changing import change
 from ferryman.runtime.networks import Network
 from ferryman.runtime.record import Endpoint
 
@@ -120,7 +121,18 @@ def _destination(options: Mapping[str, str]) -> str:
 
 def _saved(version: str) -> str:
     program = programs.found(f"{version}-save")
-    return _called([program], "").stdout if program else ""
+    if program is None:
+        return ""
+    return subprocess.run(
+        [program],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        errors="surrogateescape",
+        timeout=_TIMEOUT,
+        check=False,
+    ).stdout
 
 
 def _restored(version: str, commands: Rules) -> bool:
@@ -128,17 +140,4 @@ def _restored(version: str, commands: Rules) -> bool:
     if program is None:
         return False
     tables = ("\n".join((f"*{table}", *lines, "COMMIT\n")) for table, lines in commands.items())
-    return _called([program, "--noflush", "--wait"], "".join(tables)).returncode == 0
-
-
-def _called(command: Sequence[str], text: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        command,
-        input=text,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        errors="surrogateescape",
-        timeout=_TIMEOUT,
-        check=False,
-    )
+    return change([program, "--noflush", "--wait"], "".join(tables)).returncode == 0

@@ -55,7 +55,7 @@ def watch(store: Store, container_id: str) -> None:
         return
     begun = time.monotonic()
     try:
-        while not exited(init, (check.interval or _INTERVAL) / SECOND):
+        while not exited(init, timeout=(check.interval or _INTERVAL) / SECOND):
             entry = _once(store, container, check)
             starting = time.monotonic() - begun < check.start_period / SECOND
             if entry is None or not _told(store, container, check, init, entry, starting):

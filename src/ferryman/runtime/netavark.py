@@ -6,19 +6,17 @@ stores may each have a network of one name.
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from ferryman.errors import FerryError
 from ferryman.runtime import programs
+from ferryman.runtime.changing import FOLDER, change
 from ferryman.runtime.networks import Network
 from ferryman.runtime.record import Container, Endpoint
 from ferryman.runtime.settings import PortBinding
 
-_RUN = "/run/ferry"
-_TIMEOUT = 60.0
 _ANY_PORT = {"1/tcp": [PortBinding(host_port="1")]}
 
 
@@ -130,30 +128,23 @@ def _mapping(key: str, binding: PortBinding) -> dict[str, Any]:
 
 def _call(verb: str, namespace: str, request: Mapping[str, Any], network: Network) -> str:
     netavark = programs.needed("netavark", "netavark", "to connect containers to networks")
-    command = [netavark, "--config", _RUN]
+    command = [netavark, "--config", FOLDER]
     if network.names:
         aardvark = programs.needed(
             "aardvark-dns", "aardvark-dns", "for names in networks that users have made"
         )
         command += ["--aardvark-binary", aardvark]
         _forget_dead_server()
-    os.makedirs(_RUN, mode=0o700, exist_ok=True)
-    done = subprocess.run(
-        [*command, verb, namespace],
-        input=json.dumps(request).encode(),
-        capture_output=True,
-        # It calls iptables or nft, which an ordinary user's path has not got.
-        env={**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"},
-        timeout=_TIMEOUT,
-        check=False,
-    )
+    # It calls iptables or nft, which an ordinary user's path has not got.
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    done = change([*command, verb, namespace], json.dumps(request), {**os.environ, "PATH": path})
     if done.returncode:
         raise NetworkFailed(_said(verb, done.stdout, done.stderr))
-    return done.stdout.decode()
+    return done.stdout
 
 
-def _said(verb: str, out: bytes, err: bytes) -> str:
-    text = (out.strip() or err.strip()).decode(errors="replace")
+def _said(verb: str, out: str, err: str) -> str:
+    text = out.strip() or err.strip()
     with suppress(ValueError, KeyError, TypeError):
         text = str(json.loads(text)["error"])
     return f"netavark {verb}: {' '.join(text.split())}"
@@ -161,7 +152,7 @@ def _said(verb: str, out: bytes, err: bytes) -> str:
 
 def _forget_dead_server() -> None:
     """Remove the number of a name server that has died, lest another process be signalled."""
-    path = f"{_RUN}/aardvark-dns/aardvark.pid"
+    path = f"{FOLDER}/aardvark-dns/aardvark.pid"
     with suppress(OSError, ValueError):
         with open(path, encoding="ascii") as f:
             pid = int(f.read())

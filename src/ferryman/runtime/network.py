@@ -28,27 +28,18 @@ from ferryman.runtime import (
     record,
     routes,
 )
+from ferryman.runtime.changing import changing
 from ferryman.runtime.netavark import NetworkFailed
 from ferryman.runtime.networks import Network
 from ferryman.runtime.ports import Held
 from ferryman.runtime.record import Container, Endpoint, State
 from ferryman.runtime.settings import NetworkRequest, PortBinding
 from ferryman.store.layout import Store
-from ferryman.store.lock import locked
 
 Ports = dict[str, list[PortBinding]]
 
-_LOCK = "/run/ferry/network.lock"
 _PATIENCE = 5.0  # seconds
 _PURPOSE = "to connect containers to networks"
-
-
-@contextmanager
-def changing() -> Iterator[None]:
-    """Hold the networks of this machine: stores share its bridges' names and firewall."""
-    os.makedirs(os.path.dirname(_LOCK), mode=0o700, exist_ok=True)
-    with locked(_LOCK):
-        yield
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import os
 import re
 import select
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 import msgspec
@@ -198,21 +198,21 @@ def process(pid: int) -> Process | None:
     return Process(pid, int(fields[19]), boot())
 
 
-def exited(process: Process, timeout: float | None = None) -> bool:
-    """Wait until a process has ended, at most `timeout` seconds; tell whether it has."""
-    try:
-        fd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return True
-    try:
-        # The number may have been given on between the two.
-        if not process.alive:
-            return True
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
+def exited(*processes: Process, timeout: float | None = None) -> bool:
+    """Wait until one of these has ended, at most `timeout` seconds; tell whether one has."""
+    poll = select.poll()
+    with ExitStack() as stack:
+        for process in processes:
+            try:
+                fd = os.pidfd_open(process.pid)
+            except ProcessLookupError:
+                return True
+            stack.callback(os.close, fd)
+            # The number may have been given on between the two.
+            if not process.alive:
+                return True
+            poll.register(fd, select.POLLIN)
         return bool(poll.poll(None if timeout is None else timeout * 1000))
-    finally:
-        os.close(fd)
 
 
 def boot() -> str:
