@@ -46,13 +46,18 @@ class Worker:
 
 
 @contextmanager
-def workers(number: int) -> Iterator[list[Worker]]:
-    """Give so many workers, and end them with the block."""
+def workers(number: int, *before: str) -> Iterator[list[Worker]]:
+    """Give so many workers, and end them with the block.
+
+    `before` are the first words of the command that starts one, as ``nsenter`` takes it.
+    """
     with ExitStack() as stack:
         processes = [
             stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                    [*before, sys.executable, __file__],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
                 )
             )
             for _ in range(number)
@@ -74,10 +79,12 @@ def _serve() -> None:
     for line in sys.stdin:
         after, arguments = json.loads(line)
         time.sleep(after)
-        said, errors = io.StringIO(), io.StringIO()
+        # Some commands print text, some bytes.
+        said, errors = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
         with redirect_stdout(said), redirect_stderr(errors):
             code = main(arguments)
-        print(json.dumps([code, said.getvalue(), errors.getvalue()]), file=answers, flush=True)
+        texts = [each.buffer.getvalue().decode() for each in (said, errors)]
+        print(json.dumps([code, *texts]), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,21 +3,22 @@
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 
 import msgspec
 
-from ferryman.runtime import filesystem, network, record
+from ferryman.runtime import cgroups, filesystem, network, record
 from ferryman.runtime.engine import Engine
-from ferryman.runtime.record import Container, Process, State, exited
+from ferryman.runtime.record import Container, State, exited
 from ferryman.store.durable import remove
 from ferryman.store.layout import Store
 
 KILLED = 137
 _PATIENCE = 10.0  # seconds
 _PAUSE = 0.002
+_PROGRAMS = {b"conmon", b"crun", b"runc"}
 
 
 def finish(
@@ -33,12 +34,13 @@ def finish(
     """
     folder = record.folder(store, container.id)
     code = exit_code(folder, container.id)
-    if state.starter is not None:
-        _end_monitors(folder)
+    if code is None or state.starter is not None:
+        _end_programs(folder)
     engine = Engine(state.runtime, f"{folder}/oci") if state.runtime else None
     with engine.deleting(container.id) if engine else nullcontext():
         filesystem.unmount(store, container)
         network.disconnect(store, container, state)
+    cgroups.end(container.id)
     ended = msgspec.structs.replace(
         state,
         status="exited",
@@ -57,17 +59,35 @@ def finish(
     return ended
 
 
-def _end_monitors(folder: str) -> None:
-    """End a monitor that nobody has heard of: the command that started it died in between."""
-    bundle = os.fsencode(f"{folder}/bundle")
+def _end_programs(folder: str) -> None:
+    """End monitors and runtimes that are at work on a container, and that nobody waits for.
+
+    The command that started them has died in between, or the monitor before the runtime.
+    """
+    # One that is just becoming another process is missed by a look at all of them, not by two.
+    missed = 0
+    while missed < 2:
+        found = list(_programs(folder))
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        missed = 0 if found else missed + 1
+        time.sleep(_PAUSE)
+
+
+def _programs(folder: str) -> Iterator[int]:
+    """Yield the numbers of all monitors and runtimes that have been given a container's folder."""
+    within = os.fsencode(f"{folder}/")
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as f:
                 words = f.read().split(b"\0")
-            if bundle in words and os.path.basename(words[0]) == b"conmon":
-                os.kill(int(pid), signal.SIGKILL)
         except OSError:
-            continue  # it has ended, or is somebody else's
+            continue  # it has just ended
+        if any(word.startswith(within) for word in words) and _PROGRAMS & set(
+            map(os.path.basename, words)
+        ):
+            yield int(pid)
 
 
 def exit_code(folder: str, container_id: str) -> int | None:
@@ -80,18 +100,18 @@ def exit_code(folder: str, container_id: str) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def awaited_exit_code(store: Store, container: Container, init: Process) -> int | None:
-    """Wait until a container's first process has ended, and its exit code is written down.
+def awaited_exit_code(store: Store, container: Container, state: State) -> int | None:
+    """Wait until a container that runs in this state has ended, and its exit code is written down.
 
-    None when that does not happen, or the container has been removed meanwhile.
+    None when nobody will write it any more: the monitor has died, or the container is removed.
     """
-    exited(init)
     folder = record.folder(store, container.id)
-    deadline = time.monotonic() + _PATIENCE
+    if state.init is None or state.monitor is None:
+        return exit_code(folder, container.id)
+    exited(state.init, state.monitor)
     while (code := exit_code(folder, container.id)) is None:
-        if time.monotonic() > deadline or not os.path.isdir(folder):
-            return None
-        time.sleep(_PAUSE)
+        if exited(state.monitor, timeout=_PAUSE):
+            return exit_code(folder, container.id)
     return code
 
 
@@ -104,7 +124,7 @@ def settled(store: Store, container: Container) -> State:
     """
     state = record.read_state(store, container.id)
     deadline = time.monotonic() + _PATIENCE
-    while _unfinished(state):
+    while over(state):
         orphaned = state.monitor is None or not state.monitor.alive
         if not orphaned and time.monotonic() < deadline:
             # The monitor is about to see to it.
@@ -113,13 +133,13 @@ def settled(store: Store, container: Container) -> State:
             continue
         with record.container_locked(store, container.id):
             state = record.read_state(store, container.id)
-            if _unfinished(state):
+            if over(state):
                 state = finish(store, container, state)
     return state
 
 
-def _unfinished(state: State) -> bool:
-    """Tell whether a state cannot be true any more."""
+def over(state: State) -> bool:
+    """Tell whether a state cannot be true any more, because of what has ended."""
     if state.starter is not None:
         return not state.starter.alive
     if state.status == "restarting":

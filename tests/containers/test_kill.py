@@ -1,0 +1,212 @@
+"""``kill -9`` of ferry, and of monitors, at random moments of what is done to containers.
+
+Whatever was killed: the store is whole, other containers do not notice, and what is shown of each
+container is true.  What was left goes with the next command that meets it, or with ``system
+prune``; then nothing is left.
+"""
+
+import json
+import os
+import random
+import secrets
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.containers.test_life import until
+from tests.machine import Left, Machine, machine, until_equal
+from tests.workers import Ran, Worker, workers
+
+pytestmark = pytest.mark.slow
+
+KILLS = 10  # of ferry, and as many of monitors, for each of the five commands
+PORT, BYSTANDERS_PORT = 1080, 1081
+BYSTANDERS = ("calm", "serves")
+ANSWER = {f"127.0.0.1:{BYSTANDERS_PORT}": "serves"}
+SERVE = 'echo "$0" > /tmp/index.html; exec httpd -f -p 80 -h /tmp'
+
+
+class Scene:
+    """A machine with two bystanders, which are not to notice anything, and one to suffer."""
+
+    def __init__(self, ferry: Machine, worker: Worker, chance: random.Random) -> None:
+        self.ferry = ferry
+        self.worker = worker
+        self.chance = chance
+        self.do("run", "-d", "--name", "calm", "box:1", "sleep", "10000")
+        port = f"{BYSTANDERS_PORT}:80"
+        self.do("run", "-d", "-p", port, "--name", "serves", "box:1", "sh", "-c", SERVE, "serves")
+        until(lambda: ferry.asked(ANSWER) == ANSWER)
+        self.bystanders = {name: self.state(name)["Pid"] for name in BYSTANDERS}
+        self.monitors = set(self.conmons())
+
+    def do(self, *arguments: str | Path) -> str:
+        """Run a command that must succeed, and return what it prints."""
+        ran = self.ask(*arguments)
+        assert ran.code == 0, ran
+        return ran.stdout
+
+    def ask(self, *arguments: str | Path) -> Ran:
+        """Run a command to its end, whatever that is."""
+        self.worker.begin("--root", self.ferry.root, *arguments)
+        return self.worker.end()
+
+    def state(self, name: str) -> dict[str, Any]:
+        return dict(json.loads(self.do("container", "inspect", name))[0]["State"])
+
+    def conmons(self) -> list[int]:
+        """Return the monitors that run, by their numbers on the machine."""
+        return [
+            pid
+            for pid, words in self.ferry.processes().items()
+            if os.path.basename(words[0]) == "conmon"
+        ]
+
+    def suffers(self) -> None:
+        """Start the container that something will be done to."""
+        port = ["-p", f"{PORT}:80"] if self.chance.random() < 0.5 else []
+        rm = ["--rm"] if self.chance.random() < 0.3 else []
+        script = "head -c 100000000 /dev/zero > /data; " + SERVE
+        self.do(
+            "run", "-d", *port, *rm, "--name", "suffers", "box:1", "sh", "-c", script, "suffers"
+        )
+
+
+def run(scene: Scene, tmp: Path) -> list[str]:
+    chance = scene.chance
+    flags = [flag for flag in ("--rm", "-d") if chance.random() < 0.5]
+    if chance.random() < 0.5:
+        flags += ["-p", f"{PORT}:80"]
+    lasts = "1000" if "-d" in flags else "0.1"
+    return ["run", *flags, "--name", "suffers", "box:1", "sleep", lasts]
+
+
+def execute(scene: Scene, tmp: Path) -> list[str]:
+    scene.suffers()
+    return ["exec", "suffers", "sleep", "0.05"]
+
+
+def commit(scene: Scene, tmp: Path) -> list[str]:
+    scene.suffers()
+    return ["commit", "suffers", "new:1"]
+
+
+def export(scene: Scene, tmp: Path) -> list[str]:
+    scene.suffers()
+    return ["export", "-o", str(tmp / "out.tar"), "suffers"]
+
+
+def rm(scene: Scene, tmp: Path) -> list[str]:
+    scene.suffers()
+    return ["rm", "-f", "suffers"]
+
+
+@pytest.mark.parametrize("command", [run, execute, commit, export, rm])
+def test_kill(
+    command: Callable[[Scene, Path], list[str]], tmp_path: Path, busybox_tar: Path
+) -> None:
+    seed = os.environ.get("FERRY_TEST_SEED") or secrets.token_hex(4)
+    print(f"FERRY_TEST_SEED={seed}")
+    with (
+        machine(tmp_path / "store") as ferry,
+        workers(1, *ferry.command().argv) as (worker,),
+    ):
+        ferry("import", "--change", "ENV PATH=/bin", busybox_tar, "box:1")
+        scene = Scene(ferry, worker, random.Random(seed))
+        before = ferry.left()
+        span = duration(scene, command(scene, tmp_path))
+        clear_up(scene, before)
+        whom = ["ferry"] * KILLS + ["monitor"] * KILLS
+        scene.chance.shuffle(whom)
+        for i, who in enumerate(whom):
+            arguments = command(scene, tmp_path)
+            moment = scene.chance.uniform(0.2, 1) * span
+            print(f"{i}: {who} after {moment:.3f} s of {' '.join(arguments)}")
+            said = killed(scene, arguments, who, moment)
+            assert b"Traceback" not in said, said.decode()
+            look(scene)
+            clear_up(scene, before)
+        assert scene.ferry.text("system", "check", "--verify").endswith("The store is clean")
+
+
+def duration(scene: Scene, arguments: Sequence[str]) -> float:
+    begun = time.monotonic()
+    scene.ferry(*arguments)
+    return time.monotonic() - begun
+
+
+def killed(scene: Scene, arguments: Sequence[str], who: str, moment: float) -> bytes:
+    """Begin a command, kill somebody after some seconds, and return what the command said."""
+    entering = scene.ferry.popen(*arguments)
+    time.sleep(moment)
+    if who == "ferry":
+        with_children = Path(f"/proc/{entering.pid}/task/{entering.pid}/children")
+        for child in with_children.read_text().split() if with_children.exists() else ():
+            os.kill(int(child), signal.SIGKILL)
+    else:
+        monitors = sorted(set(scene.conmons()) - scene.monitors)
+        print(f"   monitors: {monitors}")
+        if monitors:
+            kill = ("kill", "-KILL", str(scene.chance.choice(monitors)))
+            scene.ferry.command(*kill).run(check=False)
+    _, errors = entering.communicate(timeout=30)
+    return errors
+
+
+def look(scene: Scene) -> None:
+    """See that others did not notice, the store is whole, and what is shown is true."""
+    ferry = scene.ferry
+    assert ferry.asked(ANSWER) == ANSWER
+    assert {name: scene.state(name)["Pid"] for name in BYSTANDERS} == scene.bystanders
+    assert scene.do("system", "check").endswith("The store is clean\n")
+    until(lambda: shown_truly(scene))
+    for name in scene.do("ps", "-a", "--filter", "status=exited", "--format", "{{.Names}}").split():
+        if scene.chance.random() < 0.3:
+            scene.do("start", name)
+
+
+def shown_truly(scene: Scene) -> bool:
+    """Tell whether each container has just the processes that are shown of it."""
+    words = scene.do("ps", "-aq", "--no-trunc").split()
+    described = scene.ask("container", "inspect", *words)
+    for each in json.loads(described.stdout):
+        members = processes_of(scene.ferry, each["Id"])
+        state = each["State"]
+        print(f"    {each['Name']} {state['Status']} {state['Pid']} {members}")
+        if state["Pid"] not in members if state["Running"] else members:
+            return False
+        if state["Running"] and SERVE in each["Config"]["Cmd"]:
+            address = each["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+            name = each["Name"].removeprefix("/")
+            if scene.ferry.asked([address]) != {address: name}:
+                return False
+    return described.code == 0  # unless one went in the meantime
+
+
+def processes_of(ferry: Machine, container_id: str) -> list[int]:
+    """Return the processes in a container's control groups, by their numbers on the machine."""
+    found = []
+    for pid in ferry.processes():
+        try:
+            groups = (ferry.inside / f"proc/{pid}/cgroup").read_text()
+        except OSError:
+            continue  # it has just ended
+        if f"/ferry/{container_id}" in groups:
+            found.append(pid)
+    return found
+
+
+def clear_up(scene: Scene, before: Left) -> None:
+    """Remove what runs still, have the rest found, and see that nothing is left."""
+    running = set(scene.do("ps", "--format", "{{.Names}}").split()) - set(BYSTANDERS)
+    if running:
+        scene.do("rm", "-f", *running)
+    if "new:1" in scene.do("images", "--format", "{{.Repository}}:{{.Tag}}").split():
+        scene.do("rmi", "-f", "new:1")
+    scene.do("container", "prune", "-f")
+    scene.do("system", "prune", "-f")
+    until_equal(before, scene.ferry.left)
