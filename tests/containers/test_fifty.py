@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from ferryman.runtime import networks
-from ferryman.store.layout import open_store
 from tests.containers.test_life import until
 from tests.machine import Left, Machine, machine, until_equal
 
@@ -70,7 +68,7 @@ def test_fifty(alone: Machine) -> None:
 
 
 def test_fifty_that_are_ended_in_all_ways(alone: Machine) -> None:
-    networks.create(open_store(str(alone.root)), "inner")
+    alone("network", "create", "inner")
     flags = ("--rm", "--network", "inner")
     empty = before(alone, *flags)
     start(alone, *flags)

@@ -207,6 +207,5 @@ def clear_up(scene: Scene, before: Left) -> None:
         scene.do("rm", "-f", *running)
     if "new:1" in scene.do("images", "--format", "{{.Repository}}:{{.Tag}}").split():
         scene.do("rmi", "-f", "new:1")
-    scene.do("container", "prune", "-f")
     scene.do("system", "prune", "-f")
     until_equal(before, scene.ferry.left)

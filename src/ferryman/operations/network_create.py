@@ -5,7 +5,8 @@ from ipaddress import ip_address, ip_network
 
 import msgspec
 
-from ferryman.runtime import network, networks
+from ferryman.runtime import networks
+from ferryman.runtime.changing import changing
 from ferryman.runtime.networks import IPNetwork, Network, Subnet
 from ferryman.runtime.settings import InvalidSettings
 from ferryman.store.layout import Store
@@ -28,7 +29,7 @@ def create(
 
     Raises InvalidSettings, Conflict, StoreError.
     """
-    with network.changing():
+    with changing():
         return networks.create(
             store,
             name,

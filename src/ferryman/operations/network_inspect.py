@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from ferryman.runtime import addresses, network, networks, record
+from ferryman.runtime.changing import changing
 from ferryman.runtime.networks import Network
 from ferryman.runtime.record import ContainerNotFound
 from ferryman.store.layout import Store
@@ -16,7 +17,7 @@ def inspect(store: Store, text: str) -> dict[str, Any]:
     found = networks.find(store, text)
     if found.driver == "bridge" and not found.subnets and os.access(store.root, os.W_OK):
         # The default network gets its subnet when it is first needed: by whoever asks for it, too.
-        with network.changing():
+        with changing():
             found = network.ready(store, found)
     return {
         "Name": found.name,

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from ferryman.errors import Conflict
 from ferryman.image.config import seconds
 from ferryman.operations.filters import pruning
-from ferryman.runtime import addresses, network, networks, record
+from ferryman.runtime import addresses, networks, record
+from ferryman.runtime.changing import changing
 from ferryman.runtime.finish import settled
 from ferryman.runtime.networks import PREDEFINED, Network, NetworkNotFound
 from ferryman.runtime.record import ContainerNotFound
@@ -18,7 +19,7 @@ def remove(store: Store, text: str) -> None:
     if found.name in PREDEFINED:
         raise Conflict(f"{found.name} is a pre-defined network and cannot be removed")
     _settle(store)
-    with network.changing():
+    with changing():
         found = networks.find(store, found.id)
         if _in_use(store, found):
             raise Conflict(
