@@ -212,7 +212,7 @@ def test_always_until_it_is_stopped(box: Ferry) -> None:
 
 
 def test_health(box: Ferry) -> None:
-    flags = ("--health-cmd", "test -e /ill", "--health-interval", "200ms", "--health-retries", "2")
+    flags = ("--health-cmd", "test -e /ill", "--health-interval", "1s", "--health-retries", "2")
     box(*RUN, "-d", "--name", "frail", *flags, "box:1", "sleep", "100")
     assert state(box, "frail")["Health"]["Status"] == "starting"
     until(lambda: state(box, "frail")["Health"]["Status"] == "unhealthy")
