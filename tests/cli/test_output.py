@@ -56,6 +56,18 @@ def test_errors_that_nobody_wants(command: str, code: int, full: Ferry) -> None:
     assert bool(said) == (code == 0)
 
 
+@pytest.mark.parametrize("command", ["images", "inspect one:1", "version"])
+def test_a_pipe_that_nobody_reads(command: str, full: Ferry) -> None:
+    """docker dies of it, as most programs do."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = full(*command.split(), stdout=write, check=False)
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_nothing_is_written_into_what_is_opened_next(full: Ferry) -> None:
     """A file that is opened gets the number of what is closed: the store's own, for one."""
     before = {p: p.read_bytes() for p in full.root.rglob("*") if p.is_file()}

@@ -54,8 +54,21 @@ _COMMANDS = {
 }
 
 
+class _Unread(Exception):
+    """Nobody reads the output any more."""
+
+
+class _Cli(LazyGroup):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command; what click makes of a pipe that nobody reads is not docker's."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as e:
+            raise _Unread from e
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=_Cli,
     modules=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -107,8 +120,8 @@ def main(arguments: list[str]) -> int:
         return _fail(f"Error: {e.format_message()}", 1)
     except (KeyboardInterrupt, click.Abort):
         return _fail("", 130)
-    except BrokenPipeError:
-        # Nobody reads the output any more; there is nobody to tell either.
+    except (_Unread, BrokenPipeError):
+        # There is nobody to tell either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except OSError as e:

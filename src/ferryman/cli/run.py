@@ -20,7 +20,7 @@ def command(requested: Requested, detach: bool, detach_keys: str, sig_proxy: boo
     """Create and run a new container from an image."""
     from ferryman.operations.run import run
     from ferryman.runtime import terminal
-    from ferryman.runtime.attach import Streams
+    from ferryman.runtime.attach import OutputFailed, Streams
     from ferryman.runtime.start import start
 
     if detach and requested.attach:
@@ -50,6 +50,8 @@ def command(requested: Requested, detach: bool, detach_keys: str, sig_proxy: boo
             2 if config.attach_stderr else None,
         )
         code = run(store, container, streams, detach_keys=keys, proxy_signals=sig_proxy)
+    except OutputFailed:
+        raise  # it was started, and goes on
     except FerryError as e:
         raise not_started(store, container, e) from None
     return code or 0

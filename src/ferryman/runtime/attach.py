@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NamedTuple
 
+from ferryman.errors import FerryError
 from ferryman.runtime import terminal
 from ferryman.store.durable import write_all
 
@@ -44,6 +45,10 @@ class Streams(NamedTuple):
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
+
+
+class OutputFailed(FerryError):
+    """What a container says cannot be written where it is to go."""
 
 
 class Connection(NamedTuple):
@@ -88,8 +93,8 @@ def follow(
     is what the container's has already, in rows and columns.
     `forward` is called with the number of each signal that this process gets, unless it concerns
     only this one; a new size of the terminal is passed on anyway.  With `redraw` a program that
-    ran before is made to draw its screen.  Closes the connection.  Raises OSError when the
-    output cannot be written.
+    ran before is made to draw its screen.  Closes the connection.  Raises OutputFailed: the
+    container goes on.
     """
     with connection.socket, _signals(connection.folder, streams, tty, forward):
         if tty:
@@ -210,7 +215,12 @@ def _output(connected: socket.socket, streams: Streams) -> None:
             return
         to = streams.stderr if packet[0] == _STDERR else streams.stdout
         if to is not None:
-            write_all(to, packet[1:length])
+            try:
+                write_all(to, packet[1:length])
+            except OSError as e:
+                name = "stderr" if packet[0] == _STDERR else "stdout"
+                why = (e.strerror or str(e)).lower()
+                raise OutputFailed(f"write /dev/{name}: {why}") from None
 
 
 def _input(
