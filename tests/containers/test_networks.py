@@ -310,13 +310,14 @@ def test_published_ports_move_to_the_next_network(net: Ferry) -> None:
 
 
 def test_what_cannot_be_connected(net: Ferry) -> None:
-    one = sleeping(net, "--name", "one")
+    sleeping(net, "--name", "one")
     for flags, name in (
         ("host", "shared"),
         ("container:one", "guest"),
         ("none", "private"),
     ):
         net("create", "--network", flags, "--name", name, IMAGE, "sleep", "1000")
+    private_id = net.text("inspect", "-f", "{{.Id}}", "private")
     shared = (
         "container sharing network namespace with another container or host cannot be connected "
         "to any other network"
@@ -337,7 +338,7 @@ def test_what_cannot_be_connected(net: Ferry) -> None:
         ("connect --ip 192.0.2.1 net one", "no configured subnet contains IP address 192.0.2.1"),
         (
             "connect --alias a bridge private",
-            private,
+            "network-scoped alias is supported only for containers in user defined networks",
         ),
         (
             "connect --link one:x net one",
@@ -346,7 +347,8 @@ def test_what_cannot_be_connected(net: Ferry) -> None:
         ("disconnect host shared", host),
         ("disconnect net nope", "No such container: nope"),
         ("disconnect -f net nope", "endpoint nope not found"),
-        ("disconnect nope one", f"container {one} is not connected to network nope"),
+        ("disconnect nope one", "network nope not found"),
+        ("disconnect nope private", f"container {private_id} is not connected to the network nope"),
     ):
         assert failed(net, "network", *words.split()) == f"Error: {message}"
     net("network", "disconnect", "none", "private")

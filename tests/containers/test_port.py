@@ -21,7 +21,7 @@ def test_ports(box: Ferry) -> None:
     assert box.text("port", "one", "80") == box.text("container", "port", "one", "80/tcp") == shown
     for asked, message in (
         ("80/udp", "No public port '80/udp' published for one"),
-        ("81", "No public port '81/tcp' published for one"),
+        ("81", "No public port '81' published for one"),
         ("x", 'invalid port (x): strconv.ParseUint: parsing "x": invalid syntax'),
         (
             "99999",
@@ -31,7 +31,7 @@ def test_ports(box: Ferry) -> None:
         assert failed(box, "port", "one", asked) == f"Error: {message}"
     box("stop", "-t", "0", "one")
     assert box.text("port", "one") == ""
-    assert failed(box, "port", "one", "80").endswith("No public port '80/tcp' published for one")
+    assert failed(box, "port", "one", "80").endswith("No public port '80' published for one")
 
 
 @pytest.mark.parametrize("network", ["none", "host"])

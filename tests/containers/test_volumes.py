@@ -101,6 +101,15 @@ def test_memory(box: Ferry) -> None:
     assert "size=1024k" in mount
     assert mode == "1750"
     assert box.text(*RUN, "-v", "fast:/v", IMAGE, "ls", "/v") == ""
+    # Containers that run at the same time have the same; with the last one it goes.
+    for name in ("one", "two"):
+        box("run", "-d", "--network", "none", "--name", name, "-v", "fast:/v", IMAGE, "sleep", "99")
+    box("exec", "two", "sh", "-c", "echo ahoy > /v/word")
+    assert box.text("exec", "one", "cat", "/v/word") == "ahoy"
+    box("rm", "-f", "one")
+    assert box.text(*RUN, "-v", "fast:/w", IMAGE, "cat", "/w/word") == "ahoy"
+    box("rm", "-f", "two")
+    assert box.text(*RUN, "-v", "fast:/v", IMAGE, "ls", "/v") == ""
 
 
 @pytest.mark.parametrize(

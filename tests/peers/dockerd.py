@@ -17,16 +17,19 @@ _WITHOUT_NETWORK = (
     *("--bridge", "none", "--iptables=false", "--ip6tables=false"),
     *("--ip-forward=false", "--userland-proxy=false"),
 )
+_APART = ("unshare", "--net", "--", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 
 
 @contextmanager
-def running_dockerd(folder: Path, home: Path, *, network: bool = False) -> Iterator[Command]:
+def running_dockerd(
+    folder: Path, home: Path, *, network: bool = False, apart: bool = False
+) -> Iterator[Command]:
     """Start dockerd with everything it writes in `folder`, and yield its client.
 
     With `network` it has a bridge and firewall rules as it always has, of the network namespace
-    that this is; else no network to give, so build and run need ``--network none`` or ``host``.
-    `folder` is best short: sockets are made in it.  Raises RuntimeError, with the end of its log,
-    if it does not start.
+    that this is, or with `apart` of one of its own; else no network to give, so build and run need
+    ``--network none`` or ``host``.  `folder` is best short: sockets are made in it.  Raises
+    RuntimeError, with the end of its log, if it does not start.
     """
     # The client of docker 23 and later wants a plugin for BuildKit; the old builder needs none.
     client = Command(
@@ -39,24 +42,26 @@ def running_dockerd(folder: Path, home: Path, *, network: bool = False) -> Itera
     )
     # overlay2 cannot stand on another overlay, as in a container; vfs can stand anywhere.
     try:
-        daemon = _start(folder, client, "overlay2", network)
+        daemon = _start(folder, client, "overlay2", network or apart, apart)
     except RuntimeError:
-        daemon = _start(folder, client, "vfs", network)
+        daemon = _start(folder, client, "vfs", network or apart, apart)
     try:
         yield client
     finally:
         _stop(daemon, folder, client)
 
 
-def _start(folder: Path, client: Command, driver: str, network: bool) -> subprocess.Popen[bytes]:
+def _start(
+    folder: Path, client: Command, driver: str, network: bool, apart: bool
+) -> subprocess.Popen[bytes]:
     (folder / "daemon.json").write_text("{}")
-    namespace = f"ferry-test-{os.getpid()}"
+    namespace = f"ferry-test-{os.getpid()}-{folder.name}"
     log = folder / "dockerd.log"
     with log.open("wb") as output:
         daemon = subprocess.Popen(
             [
                 # Should the tests be killed, the daemon stops too.
-                *("setpriv", "--pdeathsig", "TERM", "--", "dockerd"),
+                *("setpriv", "--pdeathsig", "TERM", "--", *(_APART if apart else ()), "dockerd"),
                 *("--config-file", folder / "daemon.json"),
                 *("--data-root", folder / "data"),
                 *("--exec-root", folder / "exec"),

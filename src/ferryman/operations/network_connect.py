@@ -44,9 +44,9 @@ def connect(store: Store, text: str, name: str, request: NetworkRequest) -> None
             raise Conflict(_HOST)
         if mode == "host" or mode.startswith("container:"):
             raise Conflict(_SHARED)
+        networks.check_request(found, request)
         if found.name == "none" or mode == "none":
             raise Conflict(_PRIVATE)
-        networks.check_request(found, request)
         if state.up and found.name in state.endpoints:
             raise Conflict(
                 f"endpoint with name {before.name} already exists in network {found.name}"
@@ -65,7 +65,8 @@ def connect(store: Store, text: str, name: str, request: NetworkRequest) -> None
 def disconnect(store: Store, text: str, name: str, *, force: bool = False) -> None:
     """Disconnect a container from a network; `force` only changes what is said of one not there.
 
-    Raises ContainerNotFound, NotConnected, Conflict, NetworkFailed, MissingProgram, StoreError.
+    Raises ContainerNotFound, NetworkNotFound, NotConnected, Conflict, NetworkFailed,
+    MissingProgram, StoreError.
     """
     try:
         container = record.find(store, name)
@@ -87,6 +88,8 @@ def disconnect(store: Store, text: str, name: str, *, force: bool = False) -> No
             record.write(store, msgspec.structs.replace(before, host_config=host))
             return
         if wanted not in before.networks and wanted not in state.endpoints:
+            if state.up:
+                networks.find(store, text)
             the = "" if state.up else "the "
             raise NotConnected(f"container {before.id} is not connected to {the}network {wanted}")
         rest = {other: each for other, each in before.networks.items() if other != wanted}

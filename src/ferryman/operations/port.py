@@ -26,7 +26,7 @@ def mapped(store: Store, text: str, port: str = "") -> dict[str, list[PortBindin
     _check(number)
     key = f"{int(number)}/{protocol or 'tcp'}"
     if not ports.get(key):
-        raise NotPublished(f"No public port '{key}' published for {text}")
+        raise NotPublished(f"No public port '{port}' published for {text}")
     return {key: ports[key]}
 
 

@@ -14,14 +14,14 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 import msgspec
 
 from ferryman.errors import Conflict, FerryError, InvalidImage, StoreError
 from ferryman.image.decode import decode
-from ferryman.rootfs import syscalls
+from ferryman.rootfs import namespace, syscalls
 from ferryman.rootfs.copy import copy_content
 from ferryman.runtime import record
 from ferryman.runtime.record import Container
@@ -250,7 +250,7 @@ def _mounted(store: Store, volume: Volume) -> None:
     if not volume.options:
         return
     at = data(store, volume.name)
-    if os.path.ismount(at):
+    if os.path.ismount(at) or _borrowed(store, volume, at):
         return
     options = volume.options
     command = ["mount", "-t", options["type"]]
@@ -271,6 +271,17 @@ def _mounted(store: Store, volume: Volume) -> None:
         raise StoreError(
             f"error while mounting volume '{at}': failed to mount local volume: {said}"
         )
+
+
+def _borrowed(store: Store, volume: Volume, at: str) -> bool:
+    """Mount what a container that runs has in a volume: what lies in memory is the same for all."""
+    for container_id in users(store).get(volume.name, ()):
+        with suppress(record.ContainerNotFound, OSError):
+            state = record.read_state(store, container_id)
+            if state.up and state.monitor and state.monitor.alive:
+                namespace.borrow(state.monitor.pid, at, at)
+                return True
+    return False
 
 
 def fill(folder: str, root: str, path: str) -> None:
