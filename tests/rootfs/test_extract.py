@@ -479,7 +479,8 @@ def test_whiteouts(outside: Outside) -> None:
     assert there.keys() == paths
     assert (there[b"gone"].mode, there[b"gone"].what) == (0o20000, 0)
     opaque = {"trusted.overlay.opaque": b"y"}
-    assert there[b"d"].xattrs == there[b""].xattrs == there[b"e"].xattrs == opaque
+    assert there[b"d"].xattrs == there[b"e"].xattrs == opaque
+    assert there[b""].xattrs == opaque | {"trusted.overlay.origin": b""}
     assert there[b"both"].what == hashlib.sha256(b"there").digest()
     assert there[b"attributes"].xattrs == {"user.mine": b"kept"}
 

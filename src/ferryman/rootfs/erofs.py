@@ -156,7 +156,7 @@ class _Index:
         mode = _KINDS[member.type][0] | member.mode
         layout = _PLAIN
         behind = b""
-        if member.pax or node.opaque:
+        if node.has_xattrs:
             behind = _xattrs(node)
         count = (len(behind) - len(_XATTRS_HEAD)) // 4 + 1 if behind else 0
         if member.type in tar.FILES:

@@ -171,7 +171,7 @@ class _Extraction:
 
     def _left_out(self, node: Node) -> bool:
         device = node.member.type in (tar.CHARACTER, tar.BLOCK_DEVICE)
-        return self._user and device and node.member is not tree.WHITEOUT
+        return self._user and device and not node.is_whiteout
 
     def _make(self, folder: int, name: bytes, node: Node) -> None:
         """Make anything but a folder."""
@@ -199,7 +199,7 @@ class _Extraction:
         # The order matters: a new owner takes setuid bits and capabilities away.
         os.fchown(fd, member.uid, member.gid)
         os.fchmod(fd, member.mode)
-        if member.pax or node.opaque:
+        if node.has_xattrs:
             self._set_xattrs(f"/proc/self/fd/{fd}", node)
         os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
 

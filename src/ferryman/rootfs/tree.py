@@ -45,7 +45,7 @@ WHITEOUT = _made_up(tar.CHARACTER, 0)
 class Node:
     """What one name of a layer, or several (hard links), stand for."""
 
-    __slots__ = ("children", "hidden", "links", "member", "opaque")
+    __slots__ = ("children", "hidden", "hides", "links", "member", "opaque")
 
     def __init__(self, member: Member) -> None:
         """Have no names yet."""
@@ -54,6 +54,8 @@ class Node:
         """By name, of a folder; None for all else."""
         self.opaque = False
         """Whether nothing of this folder in the layers below is to be seen."""
+        self.hides = False
+        """Whether there are whiteouts in this folder."""
         self.hidden: set[bytes] | None = None
         self.links = 1
         """How many names it had; some may have been replaced since."""
@@ -62,6 +64,11 @@ class Node:
     def is_whiteout(self) -> bool:
         """Tell whether it says to overlay that there is nothing of its name."""
         return self.member.type == tar.CHARACTER and self.member.device == (0, 0)
+
+    @property
+    def has_xattrs(self) -> bool:
+        """Tell whether `xattrs` may have any for it."""
+        return bool(self.member.pax) or self.opaque or self.hides
 
 
 def own_xattrs(member: Member) -> Iterator[tuple[bytes, bytes]]:
@@ -84,6 +91,8 @@ def xattrs(node: Node, *, user: bool) -> Iterator[tuple[bytes, bytes]]:
     yield from own_xattrs(node.member)
     if node.opaque:
         yield whiteout.opaque_xattr(user=user), b"y"
+    if node.hides:
+        yield whiteout.origin_xattr(user=user), b""
 
 
 def tree(layer: Layer) -> Node:
@@ -157,7 +166,7 @@ class _Builder:
                 # In one layer a whiteout is about the layers below, wherever it stands.
                 there = children.get(name)
                 if there is None:
-                    children[name] = self._new(WHITEOUT, name)
+                    self._put(folder, name, self._new(WHITEOUT, name))
                 elif there.children is not None:
                     there.opaque = True
             folder.hidden = None
@@ -165,6 +174,8 @@ class _Builder:
 
     def _put(self, folder: Node, name: bytes, node: Node) -> None:
         _children(folder)[name] = node
+        if node.is_whiteout:
+            folder.hides = True
         if name.startswith(whiteout.META_PREFIX):
             self._dropped.append((folder, name))
 

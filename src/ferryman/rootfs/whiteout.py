@@ -6,6 +6,10 @@
 ``x`` is gone                   a file ``.wh.x``           ``x``, a character device 0:0
 nothing of the folder is left   ``.wh..wh..opq`` in it     its attribute ``overlay.opaque``
 ==============================  =========================  ==================================
+
+Where no other layer has the folder of an ``x`` that is gone, overlay would list the mark's name,
+though there is nothing of that name.  It looks closer at folders with the attribute
+``overlay.origin``, which upper folders have; an empty one says no more than that.
 """
 
 import os
@@ -43,3 +47,8 @@ def opaque(value: Callable[[str], bytes | None]) -> bool:
 def opaque_xattr(*, user: bool) -> bytes:
     """Return the name of the attribute of an opaque folder; its value is ``y``."""
     return USER_OPAQUE if user else TRUSTED_OPAQUE
+
+
+def origin_xattr(*, user: bool) -> bytes:
+    """Return the name of the attribute of a folder with marks in it; its value is empty."""
+    return b"user.overlay.origin" if user else b"trusted.overlay.origin"
