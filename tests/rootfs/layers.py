@@ -50,8 +50,8 @@ def symlink(name: bytes, to: bytes) -> Item:
     return item(name, tar.SYMLINK, link=to, mode=0o777)
 
 
-def hardlink(name: bytes, to: bytes) -> Item:
-    return item(name, tar.HARDLINK, link=to)
+def hardlink(name: bytes, to: bytes, **fields: Any) -> Item:
+    return item(name, tar.HARDLINK, link=to, **fields)
 
 
 def spoiled(made: Item, place: int, field: bytes) -> Item:

@@ -129,7 +129,8 @@ class Outside(NamedTuple):
 
     def try_to(self, *items: Item, user: bool = False) -> dict[bytes, Entry]:
         """Unpack a layer; return what is there then."""
-        layer = write(self.folder / "layer.tar", *map(self._placed, items))
+        here = os.fsencode(self.folder / "outside")
+        layer = write(self.folder / "layer.tar", *(placed(each, here) for each in items))
         with self.unchanged(), opened(layer) as source:
             extract(source, str(self.into), user=user)
         return seen(self.into)
@@ -143,13 +144,14 @@ class Outside(NamedTuple):
         finally:
             assert seen(self.folder, skip=b"middle/into") == before
 
-    def _placed(self, made: Item) -> Item:
-        here = os.fsencode(self.folder / "outside")
-        member = made.member._replace(
-            name=made.member.name.replace(OUTSIDE, here),
-            link=made.member.link.replace(OUTSIDE, here),
-        )
-        return made._replace(member=member)
+
+def placed(made: Item, outside: bytes) -> Item:
+    """Return an item with the path of the folder in the place of `OUTSIDE`."""
+    member = made.member._replace(
+        name=made.member.name.replace(OUTSIDE, outside),
+        link=made.member.link.replace(OUTSIDE, outside),
+    )
+    return made._replace(member=member)
 
 
 @pytest.fixture
@@ -314,7 +316,7 @@ REFUSED = {
     ),
     "too deep": ([folder(b"d/" * 4097)], "has more than 4096 folders in each other"),
     "an owner that cannot be": ([item(b"f", owner=(1 << 32, 0))], "impossible owner of 'f'"),
-    "an owner that says nothing": (
+    "an owner that is none": (
         [item(b"f", owner=(0, (1 << 32) - 1))],
         "impossible owner of 'f'",
     ),
