@@ -4,7 +4,7 @@ import hashlib
 import os
 import pickle
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -26,8 +26,8 @@ class Entry(NamedTuple):
     names: list[bytes]
 
 
-def seen(root: str | Path, *, skip: bytes = b"") -> dict[bytes, Entry]:
-    """Return what is in a folder, itself included, by path; nothing of what is at `skip`."""
+def seen(root: str | Path, *, skip: Collection[bytes] = ()) -> dict[bytes, Entry]:
+    """Return what is in a folder, itself included, by path; nothing of what is at paths to skip."""
     found: dict[bytes, Entry] = {}
     same: dict[tuple[int, int], list[bytes]] = {}
     top = os.fsencode(root)
@@ -41,7 +41,7 @@ def seen(root: str | Path, *, skip: bytes = b"") -> dict[bytes, Entry]:
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFDIR:
             below = [os.path.join(path, name) for name in sorted(os.listdir(full))]
-            pending += [each for each in below if not skip or each != skip]
+            pending += [each for each in below if each not in skip]
         else:
             assert path not in found
         found[path] = Entry(

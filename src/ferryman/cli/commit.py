@@ -29,7 +29,7 @@ def command(
 
     named = reference.parse(name).tagged() if name else None
     if named and named.digest:
-        raise UsageError("cannot commit to digest reference")
+        raise UsageError("refusing to create a tag with a digest reference")
     image_id = commit(
         chosen_store(),
         container,

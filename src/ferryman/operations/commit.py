@@ -54,6 +54,10 @@ def commit(
         return new_image.keep(lease, document, image.layers, layer, name)
 
 
+# What is said of the image below alone.
+_OF_THE_PARENT = frozenset(("id", "parent", "author", "comment"))
+
+
 @contextmanager
 def _still(store: Store, container: Container, state: State, *, pause: bool) -> Iterator[None]:
     """Freeze a container that runs for the block."""
@@ -66,7 +70,11 @@ def _still(store: Store, container: Container, state: State, *, pause: bool) -> 
 
 def _settings(container: Container) -> dict[str, Any]:
     settings: dict[str, Any] = msgspec.to_builtins(container.config)
-    return settings
+    return {key: value for key, value in settings.items() if value or key not in _OPTIONAL}
+
+
+# What docker leaves out of a config where it is not set (moby: Config, omitempty).
+_OPTIONAL = frozenset("ExposedPorts Healthcheck StopSignal StopTimeout Shell".split())
 
 
 def _document(
@@ -82,20 +90,22 @@ def _document(
     rootfs = parent.get("rootfs") or {}
     step: dict[str, Any] = {
         "created": created,
-        "created_by": " ".join(container.command),
+        "created_by": " ".join(container.config.cmd or []),
     }
     if author:
         step["author"] = author
     if message:
         step["comment"] = message
-    document = {key: value for key, value in parent.items() if key not in ("id", "parent")}
+    document = {key: value for key, value in parent.items() if key not in _OF_THE_PARENT}
     document |= {
-        "author": author,
-        "comment": message,
         "config": dict(settings),
         "container": container.id,
         "created": created,
         "history": [*(parent.get("history") or []), step],
         "rootfs": {"type": "layers", "diff_ids": [*(rootfs.get("diff_ids") or []), diff_id]},
     }
+    if author:
+        document["author"] = author
+    if message:
+        document["comment"] = message
     return document

@@ -7,12 +7,15 @@ from typing import Any
 import msgspec
 
 from ferryman.archive.write import FileSink, PipeSink, Sink
+from ferryman.image import config as configs
 from ferryman.operations.output import OutputError
 from ferryman.rootfs.pack import pack
 from ferryman.runtime import record
 from ferryman.runtime.filesystem import seen
 from ferryman.runtime.finish import settled
+from ferryman.store.images import of_target, read_document
 from ferryman.store.layout import Store
+from ferryman.store.lease import reading
 
 _FAILED = "failed to export container"
 
@@ -41,17 +44,25 @@ def export(store: Store, text: str, fd: int) -> None:
 def settings(store: Store, text: str) -> bytes:
     """Return what an export loses, as JSON that ``import --config-from`` takes.
 
-    That is the container's config and the platform of its image.  Raises ContainerNotFound,
-    StoreError.
+    That is the container's config, and what its image says to those who build on it.  Raises
+    ContainerNotFound, StoreError.
     """
     container = record.find(store, text)
     config: dict[str, Any] = msgspec.to_builtins(container.config)
+    with reading(store):
+        image = of_target(store, container.manifest)
+        content = read_document(store, image.manifest.config)
+    below = configs.as_mapping(content, f"config of {container.image}").get("config")
+    if isinstance(below, dict):
+        config |= {key: below[key] for key in _FOR_BUILDS if below.get(key)}
     kept = {key: config[key] for key in _KEPT if config.get(key)}
     return msgspec.json.format(msgspec.json.encode({"Config": kept}), indent=2) + b"\n"
 
 
+# A container has no use for these, so they are not among its settings.
+_FOR_BUILDS = ("OnBuild", "Shell")
 # What an image's config has: the others are a container's own.
 _KEPT = (
-    "User ExposedPorts Env Cmd Healthcheck Volumes WorkingDir Entrypoint OnBuild Labels StopSignal "
-    "Shell"
-).split()
+    *"User ExposedPorts Env Cmd Healthcheck Volumes WorkingDir Entrypoint Labels".split(),
+    *("StopSignal", *_FOR_BUILDS),
+)
