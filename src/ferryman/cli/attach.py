@@ -5,7 +5,7 @@ import sys
 import click
 
 from ferryman.cli.flags.grammar import FlagCommand, switch
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 
 @click.command("attach", cls=FlagCommand, interspersed=True)
@@ -20,7 +20,7 @@ def command(detach_keys: str, no_stdin: bool, sig_proxy: bool, name: str) -> int
     from ferryman.runtime.attach import Streams
 
     keys = terminal.parse_keys(detach_keys)
-    store = chosen_store()
+    store = container_store()
     container, _ = running(store, name)
     if container.config.tty and not no_stdin:
         terminal.check(0)

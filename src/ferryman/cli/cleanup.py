@@ -2,7 +2,7 @@
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 
 @click.command("cleanup", hidden=True)
@@ -11,4 +11,4 @@ def command(container_id: str) -> None:
     """See to the end of a container."""
     from ferryman.operations.cleanup import cleanup
 
-    cleanup(chosen_store(), container_id)
+    cleanup(container_store(), container_id)

@@ -2,7 +2,7 @@
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.errors import UsageError
 
 
@@ -31,7 +31,7 @@ def command(
     if named and named.digest:
         raise UsageError("refusing to create a tag with a digest reference")
     image_id = commit(
-        chosen_store(),
+        container_store(),
         container,
         name=named,
         author=author,

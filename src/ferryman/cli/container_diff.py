@@ -3,7 +3,7 @@
 import click
 
 from ferryman.cli.image_diff import printable
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 
 @click.command("diff")
@@ -12,5 +12,5 @@ def command(name: str) -> None:
     """Inspect changes to files or directories on a container's filesystem."""
     from ferryman.operations.container_diff import container_diff
 
-    for change in container_diff(chosen_store(), name):
+    for change in container_diff(container_store(), name):
         click.echo(f"{change.kind} {printable(change.path)}")

@@ -3,7 +3,7 @@
 import click
 
 from ferryman.cli.image_prune import confirmed
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.cli.table import print_list
 from ferryman.cli.units import human_size
 
@@ -19,6 +19,6 @@ def command(force: bool, filters: tuple[str, ...]) -> None:
 
     if not force and not confirmed("WARNING! This will remove all stopped containers."):
         return
-    removed, freed = prune(chosen_store(), filters)
+    removed, freed = prune(container_store(), filters)
     print_list("Deleted Containers:", removed)
     click.echo(f"Total reclaimed space: {human_size(freed, 4)}")

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.cli.units import human_size
 from ferryman.errors import UsageError
 
@@ -31,7 +31,7 @@ def command(archive: bool, follow_link: bool, quiet: bool | None, source: str, t
     origin, destination = place(source), place(target)
     if origin.container is not None and target == "-" and sys.stdout.isatty():
         raise UsageError("refusing to write an archive to a terminal: redirect or use a pipe")
-    copied = cp(chosen_store(), origin, destination, archive=archive, follow=follow_link)
+    copied = cp(container_store(), origin, destination, archive=archive, follow=follow_link)
     if quiet is None:
         quiet = not sys.stdout.isatty()
     if not quiet and "-" not in (source, target):

@@ -7,7 +7,7 @@ import click
 from ferryman.cli.attach import detached
 from ferryman.cli.flags.grammar import FlagCommand, Value, switch
 from ferryman.cli.flags.variables import environment, variable
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.errors import FerryError
 
 
@@ -52,7 +52,7 @@ def command(
 
     variables = environment(env_files, env)
     keys = terminal.parse_keys(detach_keys)
-    store = chosen_store()
+    store = container_store()
     record.find(store, name)
     if tty and interactive and not detach:
         terminal.check(0)

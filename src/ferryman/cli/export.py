@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.errors import UsageError
 
 
@@ -25,7 +25,7 @@ def command(path: str | None, with_config: bool, name: str) -> None:
         raise UsageError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
     if with_config and path is None:
         raise UsageError("--with-config writes a file beside the archive: use the -o flag")
-    store = chosen_store()
+    store = container_store()
     if path is None:
         export(store, name, sys.stdout.fileno())
         return

@@ -2,7 +2,7 @@
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 
 @click.command("health", hidden=True)
@@ -11,4 +11,4 @@ def command(container_id: str) -> None:
     """Check a container's health until it ends."""
     from ferryman.runtime.health import watch
 
-    watch(chosen_store(), container_id)
+    watch(container_store(), container_id)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.cli.units import human_size
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def command(every: bool, force: bool, filters: tuple[str, ...]) -> None:
     )
     if not force and not confirmed(f"WARNING! This will remove {what}."):
         return
-    pruned = prune(chosen_store(), filters, every=every)
+    pruned = prune(container_store(), filters, every=every)
     print_images(pruned.images)
     click.echo(f"Total reclaimed space: {human_size(pruned.freed, 4)}")
 

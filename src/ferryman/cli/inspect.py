@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.errors import FerryError, ImageNotFound, InvalidReference, UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def command(
     if kind and kind not in _KINDS:
         known = ", ".join(f'"{each}"' for each in _KINDS)
         raise UsageError(f'unknown type: "{kind}": must be one of {known}')
-    return inspected(_finder(chosen_store(), kind, size=size, platform=wanted), names, form)
+    return inspected(_finder(container_store(), kind, size=size, platform=wanted), names, form)
 
 
 def inspected(look: Finder, names: Sequence[str], form: str | None) -> int:

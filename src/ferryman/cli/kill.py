@@ -3,7 +3,7 @@
 import click
 
 from ferryman.cli.each import for_each
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 
 @click.command("kill")
@@ -13,5 +13,5 @@ def command(signal: str, names: tuple[str, ...]) -> int:
     """Kill one or more running containers."""
     from ferryman.operations.stop import kill
 
-    store = chosen_store()
+    store = container_store()
     return for_each(names, lambda name: kill(store, name, signal))

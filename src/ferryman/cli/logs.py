@@ -2,7 +2,7 @@
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 
 @click.command("logs")
@@ -36,7 +36,7 @@ def command(
     from ferryman.store.durable import write_all
 
     del details
-    store = chosen_store()
+    store = container_store()
     container = record.find(store, name)
     wanted = Wanted(
         # As docker: what is no number stands for all.

@@ -4,7 +4,7 @@ import click
 
 from ferryman.cli.flags import networks
 from ferryman.cli.flags.grammar import Value
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.errors import UsageError
 from ferryman.runtime.settings import NetworkRequest
 
@@ -26,4 +26,4 @@ def command(
     if links:
         raise UsageError("links between containers are not known here: use --alias")
     request = NetworkRequest(aliases=list(aliases) or None, ip_address=address)
-    connect(chosen_store(), network, container, request)
+    connect(container_store(), network, container, request)

@@ -4,7 +4,7 @@ import click
 
 from ferryman.cli.flags import variables
 from ferryman.cli.flags.grammar import Value
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 _LABEL = Value(variables.label, "list")
 
@@ -44,7 +44,7 @@ def command(
     from ferryman.operations.network_create import composed, create
 
     network = create(
-        chosen_store(),
+        container_store(),
         name,
         driver=driver,
         subnets=composed(

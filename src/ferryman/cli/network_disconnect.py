@@ -2,7 +2,7 @@
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 
 @click.command("disconnect")
@@ -13,4 +13,4 @@ def command(force: bool, network: str, container: str) -> None:
     """Disconnect a container from a network."""
     from ferryman.operations.network_connect import disconnect
 
-    disconnect(chosen_store(), network, container, force=force)
+    disconnect(container_store(), network, container, force=force)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.cli.table import rendered
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def command(filters: tuple[str, ...], form: str | None, no_trunc: bool, quiet: b
 
     if not form or form == "table":
         form = "{{.ID}}" if quiet else "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
-    rows = [_fields(network, no_trunc=no_trunc) for network in listed(chosen_store(), filters)]
+    rows = [_fields(network, no_trunc=no_trunc) for network in listed(container_store(), filters)]
     for line in rendered(form, rows, _HEADERS, "*network.networkContext"):
         click.echo(line)
 

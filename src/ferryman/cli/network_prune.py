@@ -3,7 +3,7 @@
 import click
 
 from ferryman.cli.image_prune import confirmed
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.cli.table import print_list
 
 _WARNING = "WARNING! This will remove all custom networks not used by at least one container."
@@ -19,4 +19,4 @@ def command(filters: tuple[str, ...], force: bool) -> None:
     from ferryman.operations.network_remove import prune
 
     if force or confirmed(_WARNING):
-        print_list("Deleted Networks:", prune(chosen_store(), filters))
+        print_list("Deleted Networks:", prune(container_store(), filters))

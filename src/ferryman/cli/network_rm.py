@@ -3,7 +3,7 @@
 import click
 
 from ferryman.cli.each import for_each
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 
 @click.command("rm")
@@ -14,7 +14,7 @@ def command(force: bool, names: tuple[str, ...]) -> int:
     from ferryman.operations.network_remove import remove
     from ferryman.runtime.networks import NetworkNotFound
 
-    store = chosen_store()
+    store = container_store()
 
     def one(name: str) -> bool:
         try:

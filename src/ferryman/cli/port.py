@@ -2,7 +2,7 @@
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 
 @click.command("port")
@@ -12,7 +12,7 @@ def command(container: str, port: str) -> None:
     """List port mappings or a specific mapping for the container."""
     from ferryman.operations.port import mapped
 
-    for key, bindings in mapped(chosen_store(), container, port).items():
+    for key, bindings in mapped(container_store(), container, port).items():
         start = "" if port else f"{key} -> "
         for binding in bindings:
             address = f"[{binding.host_ip}]" if ":" in binding.host_ip else binding.host_ip

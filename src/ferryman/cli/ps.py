@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ferryman.cli.images import moment, since
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.cli.table import rendered, shortened
 from ferryman.cli.units import human_duration, human_size
 from ferryman.image.config import seconds
@@ -62,7 +62,7 @@ def command(
     """List containers."""
     from ferryman.operations.container_listing import listed
 
-    store = chosen_store()
+    store = container_store()
     rows = listed(store, every=every, last=1 if latest else max(0, last), filters=filters)
     if not form or form == "table":
         form = "{{.ID}}" if quiet else f"table {_COLUMNS}"

@@ -2,7 +2,7 @@
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.errors import FerryError, ImageNotFound
 
 
@@ -15,7 +15,7 @@ def command(force: bool, no_prune: bool, names: tuple[str, ...]) -> int:
     from ferryman.operations.remove import remove
 
     del no_prune
-    store = chosen_store()
+    store = container_store()
     code = 0
     for name in names:
         try:

@@ -2,7 +2,7 @@
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 
 @click.command("rename")
@@ -12,4 +12,4 @@ def command(container: str, name: str) -> None:
     """Rename a container."""
     from ferryman.operations.rename import rename
 
-    rename(chosen_store(), container, name)
+    rename(container_store(), container, name)

@@ -4,7 +4,7 @@ import click
 
 from ferryman.cli.each import for_each
 from ferryman.cli.stop import stop_options
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 
 @click.command("restart")
@@ -14,5 +14,5 @@ def command(signal: str | None, timeout: int | None, names: tuple[str, ...]) -> 
     """Restart one or more containers."""
     from ferryman.operations.stop import restart
 
-    store = chosen_store()
+    store = container_store()
     return for_each(names, lambda name: restart(store, name, timeout=timeout, signal=signal))

@@ -3,7 +3,7 @@
 import click
 
 from ferryman.cli.each import for_each
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.errors import UsageError
 
 
@@ -19,7 +19,7 @@ def command(force: bool, volumes: bool, link: bool, names: tuple[str, ...]) -> i
 
     if link:
         raise UsageError("links between containers are not known here: use a network")
-    store = chosen_store()
+    store = container_store()
 
     def one(name: str) -> None:
         try:

@@ -8,7 +8,7 @@ from msgspec import structs
 from ferryman.cli.creating import created, not_started
 from ferryman.cli.flags.grammar import switch
 from ferryman.cli.run_flags import Requested, container_command
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.errors import FerryError, InvalidFlag
 
 
@@ -36,7 +36,7 @@ def command(requested: Requested, detach: bool, detach_keys: str, sig_proxy: boo
             config, attach_stdin=False, attach_stdout=False, attach_stderr=False, stdin_once=False
         )
         requested = requested._replace(config=apart)
-    store = chosen_store()
+    store = container_store(first=True)
     container = created(store, requested)
     sys.stdout.flush()
     try:

@@ -5,7 +5,7 @@ import sys
 import click
 
 from ferryman.cli.each import for_each
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.errors import UsageError
 
 
@@ -18,7 +18,7 @@ def command(
     attach: bool, interactive: bool, detach_keys: str | None, names: tuple[str, ...]
 ) -> int:
     """Start one or more stopped containers."""
-    store = chosen_store()
+    store = container_store()
     if not (attach or interactive):
         from ferryman.operations.start import start
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.cli.table import rendered
 from ferryman.cli.units import binary_size, human_size
 
@@ -43,7 +43,7 @@ def command(
 
     if not form or form == "table":
         form = f"table {_COLUMNS}"
-    for samples in stats(chosen_store(), names, every=every):
+    for samples in stats(container_store(), names, every=every):
         rows = [_fields(sample, no_trunc=no_trunc) for sample in samples]
         lines = list(rendered(form, rows, _HEADERS, "*container.statsContext"))
         if no_stream:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from ferryman.cli.each import for_each
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -35,5 +35,5 @@ def command(signal: str | None, timeout: int | None, names: tuple[str, ...]) -> 
     """Stop one or more running containers."""
     from ferryman.operations.stop import stop
 
-    store = chosen_store()
+    store = container_store()
     return for_each(names, lambda name: stop(store, name, timeout=timeout, signal=signal))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ferryman.cli.images import moment, since
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.cli.table import rendered
 from ferryman.cli.units import human_size
 from ferryman.image.config import moment as parsed
@@ -67,7 +67,7 @@ def command(verbose: bool, form: str | None) -> None:
     """Show how much disk the store takes."""
     from ferryman.operations.system import usage
 
-    store = chosen_store()
+    store = container_store()
     used = usage(store)
     if not verbose:
         if not form or form == "table":

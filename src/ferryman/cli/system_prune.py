@@ -3,7 +3,7 @@
 import click
 
 from ferryman.cli.image_prune import confirmed, print_images
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.cli.table import print_list
 from ferryman.cli.units import human_size
 
@@ -24,7 +24,7 @@ def command(every: bool, filters: tuple[str, ...], force: bool, with_volumes: bo
     check(filters, with_volumes=with_volumes)
     if not force and not confirmed(_warning(filters, every=every, with_volumes=with_volumes)):
         return
-    pruned = prune(chosen_store(), filters, every=every, with_volumes=with_volumes)
+    pruned = prune(container_store(), filters, every=every, with_volumes=with_volumes)
     print_list("Deleted Containers:", pruned.containers)
     print_list("Deleted Networks:", pruned.networks)
     print_list("Deleted Volumes:", pruned.volumes)

@@ -3,7 +3,7 @@
 import click
 
 from ferryman.cli.flags.grammar import FlagCommand
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 _WIDTH = 20
 
@@ -16,6 +16,6 @@ def command(name: str, options: tuple[str, ...]) -> None:
     from ferryman.cli.table import aligned
     from ferryman.operations.top import top
 
-    found = top(chosen_store(), name, options)
+    found = top(container_store(), name, options)
     for line in aligned(["\t".join(row) for row in (found.titles, *found.rows)], _WIDTH):
         click.echo(line)

@@ -3,7 +3,7 @@
 import click
 
 from ferryman.cli.each import for_each
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 
 @click.command("unpause")
@@ -12,5 +12,5 @@ def command(names: tuple[str, ...]) -> int:
     """Unpause all processes within one or more containers."""
     from ferryman.operations.stop import unpause
 
-    store = chosen_store()
+    store = container_store()
     return for_each(names, lambda name: unpause(store, name))

@@ -4,7 +4,7 @@ import click
 
 from ferryman.cli.flags import variables
 from ferryman.cli.flags.grammar import Value
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.errors import UsageError
 
 _LABEL = Value(variables.label, "list")
@@ -35,7 +35,7 @@ def command(
             "positional arg"
         )
     volume = create(
-        chosen_store(),
+        container_store(),
         name or named,
         labels=variables.pairs(labels),
         options=variables.pairs(options),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.cli.table import rendered
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def command(filters: tuple[str, ...], form: str | None, quiet: bool) -> None:
     """List volumes."""
     from ferryman.operations.volume_listing import listed
 
-    store = chosen_store()
+    store = container_store()
     if not form or form == "table":
         form = "{{.Name}}" if quiet else "table {{.Driver}}\t{{.Name}}"
     rows = [fields(store, volume) for volume in listed(store, filters)]

@@ -3,7 +3,7 @@
 import click
 
 from ferryman.cli.image_prune import confirmed
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.cli.table import print_list
 from ferryman.cli.units import human_size
 
@@ -22,6 +22,6 @@ def command(every: bool, filters: tuple[str, ...], force: bool) -> None:
     warning = f"WARNING! This will remove {what} local volumes not used by at least one container."
     if not force and not confirmed(warning):
         return
-    removed, freed = prune(chosen_store(), filters, every=every)
+    removed, freed = prune(container_store(), filters, every=every)
     print_list("Deleted Volumes:", removed)
     click.echo(f"Total reclaimed space: {human_size(freed, 4)}")

@@ -3,7 +3,7 @@
 import click
 
 from ferryman.cli.each import for_each
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 
 @click.command("rm")
@@ -13,7 +13,7 @@ def command(force: bool, names: tuple[str, ...]) -> int:
     """Remove one or more volumes, which no container may use."""
     from ferryman.runtime.volumes import VolumeNotFound, remove
 
-    store = chosen_store()
+    store = container_store()
 
     def one(name: str) -> None:
         try:

@@ -2,7 +2,7 @@
 
 import click
 
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.errors import FerryError
 
 
@@ -12,7 +12,7 @@ def command(names: tuple[str, ...]) -> int:
     """Block until one or more containers stop, then print their exit codes."""
     from ferryman.operations.wait import wait
 
-    store = chosen_store()
+    store = container_store()
     code = 0
     for name in names:
         try:

@@ -12,6 +12,7 @@ from ferryman.image.digest import Digest
 from ferryman.image.reference import Reference
 from ferryman.operations import new_image
 from ferryman.operations.stop import engine_of
+from ferryman.rootfs import namespace
 from ferryman.rootfs.layer import layer_of
 from ferryman.runtime import record
 from ferryman.runtime.finish import now, settled
@@ -34,8 +35,9 @@ def commit(
 ) -> Digest:
     """Make an image of a container, running or not, and return its ID.
 
-    With `pause` one that runs stands still meanwhile.  `changes` are instructions as
-    ``docker commit --change`` takes them.  Raises ContainerNotFound, ChangeError, StoreError.
+    With `pause` one that runs stands still meanwhile, unless it is an ordinary user's.  `changes`
+    are instructions as ``docker commit --change`` takes them.  Raises ContainerNotFound,
+    ChangeError, StoreError.
     """
     container = record.find(store, text)
     state = settled(store, container)
@@ -60,8 +62,8 @@ _OF_THE_PARENT = frozenset(("id", "parent", "author", "comment"))
 
 @contextmanager
 def _still(store: Store, container: Container, state: State, *, pause: bool) -> Iterator[None]:
-    """Freeze a container that runs for the block."""
-    if not pause or state.status != "running":
+    """Freeze a container that runs for the block; an ordinary user's cannot be frozen."""
+    if not pause or state.status != "running" or namespace.ordinary():
         yield
         return
     with engine_of(store, container, state).paused(container.id):

@@ -7,7 +7,8 @@ that nobody else has access to: no link can be in the way of anything.
 import errno
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from ferryman.archive import tar
 from ferryman.archive.sparse import Piece, content
 from ferryman.archive.tar import Member
 from ferryman.errors import FerryError, InvalidArchive, InvalidImage, StoreError
-from ferryman.rootfs import syscalls, tree
+from ferryman.rootfs import namespace, syscalls, tree
 from ferryman.rootfs.members import Layer
 from ferryman.rootfs.tree import Node
 
@@ -197,7 +198,8 @@ class _Extraction:
         """Give an open file or folder its owner, mode, attributes and time."""
         member = node.member
         # The order matters: a new owner takes setuid bits and capabilities away.
-        os.fchown(fd, member.uid, member.gid)
+        with _owners_there(member):
+            os.fchown(fd, member.uid, member.gid)
         os.fchmod(fd, member.mode)
         if node.has_xattrs:
             self._set_xattrs(f"/proc/self/fd/{fd}", node)
@@ -206,7 +208,8 @@ class _Extraction:
     def _dress_path(self, folder: int, name: bytes, node: Node) -> None:
         """Do so to what cannot be opened."""
         member = node.member
-        os.chown(name, member.uid, member.gid, dir_fd=folder, follow_symlinks=False)
+        with _owners_there(member):
+            os.chown(name, member.uid, member.gid, dir_fd=folder, follow_symlinks=False)
         if member.type != tar.SYMLINK:
             os.chmod(name, member.mode, dir_fd=folder)
         if member.pax:
@@ -231,6 +234,17 @@ class _Extraction:
         except OSError as e:
             path = os.path.join(folder.path(), name).removeprefix(b"./")
             raise _failed(self._layer.what, path, e) from None
+
+
+@contextmanager
+def _owners_there(member: Member) -> Iterator[None]:
+    """Have the error say so where a user namespace has not got the owners of a member."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno == errno.EINVAL and (why := namespace.beyond(member.uid, member.gid)):
+            raise OSError(e.errno, why) from None
+        raise
 
 
 def _children(folder: _Folder) -> dict[bytes, Node]:

@@ -1,8 +1,29 @@
-"""Mount namespaces (mount_namespaces(7)): mounts that go with the process that made them."""
+"""Namespaces of this process (namespaces(7)): mounts that go with it, and the powers it has."""
 
 import os
 
 from ferryman.rootfs import syscalls
+
+
+def ordinary() -> bool:
+    """Tell whether this process has no more than an ordinary user's powers over the machine.
+
+    It may still be root of a user namespace (user_namespaces(7)).
+    """
+    if os.geteuid() != 0:
+        return True
+    with open("/proc/self/uid_map", encoding="ascii") as f:
+        return f.read().split() != ["0", "0", "4294967295"]
+
+
+def beyond(uid: int, gid: int) -> str:
+    """Return the words for the IDs that this user namespace has not got, empty where it has."""
+    for what, number, file in (("user", uid, "uid"), ("group", gid, "gid")):
+        with open(f"/proc/self/{file}_map", encoding="ascii") as f:
+            ranges = [list(map(int, line.split())) for line in f]
+        if not any(first <= number < first + count for first, _, count in ranges):
+            return f"the {what} ID {number} is beyond those that /etc/sub{file} gives you"
+    return ""
 
 
 def private_mounts() -> None:
@@ -18,6 +39,14 @@ def private_mounts() -> None:
 def hide(path: str) -> None:
     """Take a mount away from this process's view; raises OSError."""
     syscalls.umount(path, syscalls.MNT_DETACH)
+
+
+def cover(path: str) -> None:
+    """Have this process see an empty folder in the place of a mount; raises OSError.
+
+    Those that a user namespace has found cannot be taken away there.
+    """
+    syscalls.mount("none", path, "tmpfs")
 
 
 def borrow(pid: int, path: str, at: str | int, *, recursive: bool = False) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache
 
-from ferryman.rootfs import syscalls
+from ferryman.rootfs import namespace, syscalls
 
 # What a layer's difference is read from must not depend on the kernel's own defaults; and files
 # of all layers are on one filesystem, for whom looks at the numbers, wherever they really are.
@@ -20,10 +20,7 @@ def user_xattrs() -> bool:
     That is so wherever this process is not root of the machine itself: trusted attributes are
     closed to it.
     """
-    if os.geteuid() != 0:
-        return True
-    with open("/proc/self/uid_map", encoding="ascii") as f:
-        return f.read().split() != ["0", "0", "4294967295"]
+    return namespace.ordinary()
 
 
 def mount_overlay(

@@ -47,6 +47,19 @@ def nodes(devices: Sequence[Device]) -> tuple[list[dict[str, Any]], list[_Rule]]
     return made, rules
 
 
+def paths(devices: Sequence[Device]) -> list[tuple[str, str]]:
+    """Return where the devices are on the host, and where they are to be in the container.
+
+    Raises InvalidSettings as `nodes` does.
+    """
+    found = []
+    for device in devices:
+        real = os.path.realpath(device.path_on_host)
+        inside = device.path_in_container
+        found += [(real + node["path"][len(inside) :], node["path"]) for node in _found(device)]
+    return found
+
+
 def _found(device: Device) -> list[dict[str, Any]]:
     real = os.path.realpath(device.path_on_host)
     try:

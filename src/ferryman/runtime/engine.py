@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ferryman.errors import FerryError
+from ferryman.rootfs import namespace
 from ferryman.runtime import cgroups, programs
 
 _TIMEOUT = 60.0
 _HIDING = (
     *("unshare", "--mount", "--propagation", "slave", "--", "sh", "-c"),
-    f'umount {cgroups.UNIFIED} && exec "$0" "$@"',
+    f'mount -t tmpfs none {cgroups.UNIFIED} && exec "$0" "$@"',
 )
 
 
@@ -48,9 +49,18 @@ class Engine(NamedTuple):
         """Tell whether it must not see that the machine has both versions of control groups."""
         return "crun" in self.name and cgroups.mode() == "hybrid"
 
+    @property
+    def options(self) -> list[str]:
+        """What every command line of it begins with."""
+        options = ["--root", self.root]
+        if "crun" in self.name and namespace.ordinary():
+            # Others find out by themselves that there is no control group to be made.
+            options += ["--cgroup-manager", "disabled"]
+        return options
+
     def command(self, *arguments: str) -> list[str]:
         """Return a command line of it."""
-        return self.shown([self.path, "--root", self.root, *arguments])
+        return self.shown([self.path, *self.options, *arguments])
 
     def shown(self, command: Sequence[str]) -> list[str]:
         """Return a command line that shows a program of the machine what this runtime may see."""
@@ -79,12 +89,18 @@ class Engine(NamedTuple):
         self.call("start", container_id)
 
     def kill(self, container_id: str, signal: str, *, everything: bool = False) -> None:
-        """Send a signal to the first process, or to every one."""
-        options = ("--all",) if everything else ()
+        """Send a signal to the first process, or to every one.
+
+        Without a control group nothing tells which those are; in a process namespace of their own
+        they end with the first.
+        """
+        options = ("--all",) if everything and not namespace.ordinary() else ()
         self.call("kill", *options, container_id, signal)
 
     def pause(self, container_id: str) -> None:
-        """Freeze all processes."""
+        """Freeze all processes; raises EngineError where an ordinary user cannot."""
+        if namespace.ordinary():
+            raise EngineError("an ordinary user has no control group to pause a container with")
         self.call("pause", container_id)
 
     @contextmanager

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ferryman.rootfs import namespace
 from ferryman.runtime import cgroups
 from ferryman.runtime.settings import HostConfig, InvalidSettings
 
@@ -38,6 +39,9 @@ class Controllers(NamedTuple):
 
 def found() -> Controllers:
     """Return what this machine's control groups know."""
+    if namespace.ordinary():
+        # Their control groups are not theirs to change.
+        return Controllers(cpus=_online("cpu"), memories=_online("node"))
     can = {"v2": _found_v2, "v1": _found_v1, "hybrid": _found_v1}.get(cgroups.mode(), Controllers)()
     return can._replace(cpus=_online("cpu"), memories=_online("node"))
 

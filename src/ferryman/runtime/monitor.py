@@ -134,7 +134,7 @@ def _become(
 
         namespace.private_mounts()
         if engine.hides_unified:
-            namespace.hide(cgroups.UNIFIED)
+            namespace.cover(cgroups.UNIFIED)
         prepare()
         for fd in (told, wait, *keep):
             os.set_inheritable(fd, True)
@@ -163,11 +163,10 @@ _KEPT = ("PATH", "HOME", "LANG", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "PYTHONPATH
 
 
 def _command(conmon: str, engine: Engine, job: Job) -> list[str]:
-    runtime_arguments = ["--root", engine.root]
     command = [
         *(conmon, "--api-version", "1"),
         *("--cid", job.container_id, "--cuuid", job.container_id, "--name", job.name),
-        *("--runtime", engine.path, *arguments(runtime_arguments, "--runtime-arg")),
+        *("--runtime", engine.path, *arguments(engine.options, "--runtime-arg")),
         *("--bundle", job.bundle, "--container-pidfile", f"{job.bundle}/pid"),
         *("--conmon-pidfile", f"{job.bundle}/conmon.pid"),
         *("--exit-dir", job.exits, "--persist-dir", job.exits),

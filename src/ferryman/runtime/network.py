@@ -11,6 +11,7 @@ network, the bridge with the network's own rules: netavark removes these.
 
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -18,11 +19,13 @@ from contextlib import contextmanager, nullcontext, suppress
 import msgspec
 
 from ferryman.rootfs import syscalls
+from ferryman.rootfs.namespace import ordinary
 from ferryman.runtime import (
     addresses,
     firewall,
     netavark,
     networks,
+    pasta,
     ports,
     programs,
     record,
@@ -33,12 +36,13 @@ from ferryman.runtime.netavark import NetworkFailed
 from ferryman.runtime.networks import Network
 from ferryman.runtime.ports import Held
 from ferryman.runtime.record import Container, Endpoint, State
-from ferryman.runtime.settings import NetworkRequest, PortBinding
+from ferryman.runtime.settings import InvalidSettings, NetworkRequest, PortBinding
 from ferryman.store.layout import Store
 
 Ports = dict[str, list[PortBinding]]
 
 _PATIENCE = 5.0  # seconds
+_RUNNING = "an ordinary user's container changes its networks only while it does not run"
 _PURPOSE = "to connect containers to networks"
 
 
@@ -53,6 +57,10 @@ def held(store: Store, container: Container) -> Iterator[Held]:
         yield Held({}, [])  # nobody from outside comes into these
         return
     taken = ports.hold(container, ipv6=any(network.ipv6 for network in found))
+    if ordinary():
+        taken.close()  # pasta is to have them, and can only take them by itself
+        yield taken._replace(sockets=[])
+        return
     try:
         yield taken
     finally:
@@ -84,6 +92,8 @@ def connect(
     """
     if namespace is None:
         return {}, {}
+    if ordinary():
+        return _carried(store, container, namespace, held.ports)
     with changing():
         found = [ready(store, networks.find(store, name)) for name in container.networks]
         places = {
@@ -111,6 +121,8 @@ def join(store: Store, container: Container, state: State, name: str) -> State:
     The container's record has the network already.  The caller holds the container's lock.  Raises
     NetworkNotFound, InvalidSettings, NetworkFailed, MissingProgram; it is then where it was.
     """
+    if ordinary():
+        raise InvalidSettings(_RUNNING)
     assert state.init is not None
     namespace = f"/proc/{state.init.pid}/ns/net"
     with changing():
@@ -135,8 +147,10 @@ def part(store: Store, container: Container, state: State, name: str) -> State:
     """Disconnect a container that runs from one of its networks, and return its state, now kept.
 
     Its published ports move on to the next network that leads to the world.  The caller holds the
-    container's lock.  Raises NetworkFailed, MissingProgram.
+    container's lock.  Raises InvalidSettings, NetworkFailed, MissingProgram.
     """
+    if ordinary():
+        raise InvalidSettings(_RUNNING)
     assert state.init is not None
     namespace = f"/proc/{state.init.pid}/ns/net"
     rest = {other: place for other, place in state.endpoints.items() if other != name}
@@ -188,9 +202,23 @@ def disconnect(store: Store, container: Container, state: State) -> None:
     """
     if not state.endpoints or _before(state):
         return
+    if ordinary():
+        pasta.stop(record.folder(store, container.id))
+        return
     with changing():
         for network, place, published in _parts(store, state):
             _leave(store, container, network, place, published)
+
+
+def _carried(
+    store: Store, container: Container, namespace: str, published: Ports
+) -> tuple[dict[str, Endpoint], Ports]:
+    """Connect a container of an ordinary user, which can be in the default network only."""
+    (name,) = container.networks
+    place = msgspec.structs.replace(pasta.ENDPOINT, network_id=networks.find(store, name).id)
+    _keep(store, container, {name: place}, published)
+    pasta.start(record.folder(store, container.id), namespace, published)
+    return {name: place}, published
 
 
 def _keep(
@@ -310,15 +338,32 @@ def _stand_in(interface: str) -> Iterator[str]:
 
 @contextmanager
 def _new_namespace(inside: Callable[[], object] = lambda: None) -> Iterator[str]:
-    """Give the path of a new network namespace, in which `inside` has been called."""
-    with _own_namespace_after():
-        syscalls.unshare(syscalls.CLONE_NEWNET)
-        other = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        inside()
+    """Give the path of a new network namespace, in which `inside` has been called.
+
+    A thread that ends makes it: nobody else can return to where the machine's network is, unless
+    they are its root.
+    """
+    made: list[int] = []
+    failed: list[BaseException] = []
+
+    def make() -> None:
+        try:
+            syscalls.unshare(syscalls.CLONE_NEWNET)
+            made.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+            inside()
+        except BaseException as e:
+            failed.append(e)
+
+    thread = threading.Thread(target=make, name="namespace")
+    thread.start()
+    thread.join()
     try:
-        yield f"/proc/{os.getpid()}/fd/{other}"
+        if failed:
+            raise failed[0]
+        yield f"/proc/{os.getpid()}/fd/{made[0]}"
     finally:
-        os.close(other)
+        for fd in made:
+            os.close(fd)
 
 
 @contextmanager

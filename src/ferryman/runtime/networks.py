@@ -16,6 +16,7 @@ import msgspec
 from ferryman.errors import Conflict, FerryError, InvalidImage, StoreError
 from ferryman.image import digest
 from ferryman.image.decode import decode
+from ferryman.rootfs import namespace
 from ferryman.runtime import routes
 from ferryman.runtime.settings import HostConfig, InvalidSettings, NetworkRequest
 from ferryman.store import durable
@@ -35,6 +36,11 @@ _UNCHANGEABLE = {
     "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
 }
 """Options that docker's users rely on, and the one value that holds here."""
+
+_ROOTS = (
+    "networks that users make need root: for an ordinary user there are bridge, host, none and "
+    "container:NAME"
+)
 
 IPNetwork = IPv4Network | IPv6Network
 
@@ -186,6 +192,8 @@ def create(
 
     Raises InvalidSettings, Conflict, StoreError.
     """
+    if namespace.ordinary():
+        raise InvalidSettings(_ROOTS)
     if not _NAME.fullmatch(name):
         raise InvalidSettings(
             f"invalid network name {name}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
@@ -322,6 +330,8 @@ def requested(
         if network.name not in found or text in wanted:
             check_request(network, request)
             found[network.name] = request
+    if namespace.ordinary() and list(found) != [DEFAULT]:
+        raise InvalidSettings(_ROOTS)
     return found
 
 

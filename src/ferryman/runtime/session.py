@@ -106,7 +106,7 @@ def _command(conmon: str, engine: Engine, container_id: str, at: str) -> list[st
     return [
         *(conmon, "--api-version", "1", "--exec", "--exec-process-spec", f"{at}/process.json"),
         *("--cid", container_id, "--cuuid", os.path.basename(at)),
-        *("--runtime", engine.path, *arguments(["--root", engine.root], "--runtime-arg")),
+        *("--runtime", engine.path, *arguments(engine.options, "--runtime-arg")),
         *("--bundle", at, "--container-pidfile", f"{at}/pid"),
         # What it says goes to whoever is attached, and is no part of the container's log.
         *("--log-path", "none", "--log-level", "error", "--full-attach", "--no-sync-log"),

@@ -104,6 +104,8 @@ def spec(
     if shm := _shared_memory(host, donors, bundle):
         files["/dev/shm"] = shm
     powers = capabilities.held()
+    rootless = namespace.ordinary()
+    may_lower = "CAP_SYS_RESOURCE" in powers and not rootless
     place = Place(
         rootfs=rootfs,
         cgroup=cgroups.path(container.id),
@@ -114,10 +116,13 @@ def spec(
         joined=joined,
         init=programs.needed("catatonit", "catatonit", "for --init") if host.init else "",
         size=size,
-        least_oom_score=-1000 if "CAP_SYS_RESOURCE" in powers else _own_oom_score(),
-        rootless=_in_user_namespace(),
+        least_oom_score=-1000 if may_lower else _own_oom_score(),
+        rootless=rootless,
     )
-    return document(container, users.find(rootfs, container.config.user, host.group_add), place)
+    user = users.find(rootfs, container.config.user, host.group_add)
+    if why := next(filter(None, (namespace.beyond(user.uid, gid) for gid in user.groups)), ""):
+        raise InvalidSettings(f"cannot run as {container.config.user}: {why}")
+    return document(container, user, place)
 
 
 def _donors(store: Store, host: HostConfig) -> dict[str, int]:
@@ -166,11 +171,6 @@ def _own_oom_score() -> int:
         return int(f.read())
 
 
-def _in_user_namespace() -> bool:
-    with open("/proc/self/uid_map", encoding="ascii") as f:
-        return f.read().split() != ["0", "0", "4294967295"]
-
-
 def document(container: Container, user: User, place: Place) -> dict[str, Any]:
     """Return the configuration of a container for a place; raises InvalidSettings."""
     host = container.host_config
@@ -207,14 +207,14 @@ def document(container: Container, user: User, place: Place) -> dict[str, Any]:
 
 def _devices(host: HostConfig, place: Place) -> dict[str, Any]:
     """Return the devices, and the control group with its limits."""
-    made, rules = devices.nodes(host.devices or ())
-    if host.privileged:
-        every = devices.every()
-        there = {node["path"] for node in every}
-        made = every + [node for node in made if node["path"] not in there]
+    every = devices.every() if host.privileged else []
     if place.rootless:
-        # An ordinary user's control group is not theirs to change.
-        return {"devices": made}
+        # An ordinary user's control group is not theirs to change, and devices can only be mounted:
+        # these by the runtime, which knows no second name for them; `_asked_mounts` has the others.
+        return {"devices": every}
+    made, rules = devices.nodes(host.devices or ())
+    there = {node["path"] for node in every}
+    made = every + [node for node in made if node["path"] not in there]
     allowed = devices.rules(rules, host.device_cgroup_rules or (), privileged=host.privileged)
     return {
         "devices": made,
@@ -313,6 +313,7 @@ def _mounts(container: Container, place: Place, options: Security) -> list[dict[
         mount
         for mount in _own_mounts(container.host_config, place, options)
         if mount["destination"] not in there
+        and (mount["type"] != "bind" or os.path.exists(mount["source"]))
         and not ("/dev" in there and mount["destination"].startswith("/dev/"))
     ]
     return own + asked
@@ -325,7 +326,7 @@ def _own_mounts(host: HostConfig, place: Place, options: Security) -> list[dict[
     if writable_cgroups is None:
         writable_cgroups = host.privileged
     mounts = [
-        _mount("/proc", "proc", closed),
+        _of_namespace("/proc", "proc", closed, host.pid_mode, place),
         _mount("/dev", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k")),
         _mount(
             "/dev/pts",
@@ -333,15 +334,12 @@ def _own_mounts(host: HostConfig, place: Place, options: Security) -> list[dict[
             ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
         ),
     ]
-    if place.rootless and host.network_mode == "host":
-        # A new one shows the network, and only those who own that may have it.
-        mounts.append(_mount("/sys", "bind", ("rbind", *closed, "ro"), source="/sys"))
-    else:
-        mounts.append(_mount("/sys", "sysfs", (*closed, *read_only)))
+    system = (*closed, *read_only)
+    mounts.append(_of_namespace("/sys", "sysfs", system, host.network_mode, place))
     if place.cgroup_mode != "none":
         ro = () if writable_cgroups else ("ro",)
         mounts.append(_mount("/sys/fs/cgroup", "cgroup", (*closed, *ro)))
-    mounts.append(_mount("/dev/mqueue", "mqueue", closed))
+    mounts.append(_of_namespace("/dev/mqueue", "mqueue", closed, host.ipc_mode, place))
     if host.ipc_mode != "none":
         size = f"size={host.shm_size}"
         mounts.append(_mount("/dev/shm", "tmpfs", (*closed, "mode=1777", size), source="shm"))
@@ -350,12 +348,24 @@ def _own_mounts(host: HostConfig, place: Place, options: Security) -> list[dict[
     return mounts
 
 
+def _of_namespace(
+    at: str, kind: str, options: Sequence[str], mode: str, place: Place
+) -> dict[str, Any]:
+    """Return the mount of what shows a namespace: anew only for those who own the namespace."""
+    if place.rootless and mode == "host":
+        return _mount(at, "bind", ("rbind", *options), source=at)
+    return _mount(at, kind, options)
+
+
 def _asked_mounts(container: Container, place: Place) -> list[dict[str, Any]]:
     host = container.host_config
     mounts = []
     for at, source in place.files.items():
         read_only = ("ro",) if host.readonly_rootfs and at.startswith("/etc/") else ()
         mounts.append(_mount(at, "bind", ("rbind", *read_only, "rprivate"), source=source))
+    if place.rootless:
+        for source, at in devices.paths(host.devices or ()):
+            mounts.append(_mount(at, "bind", ("bind",), source=source))
     asked = {_clean(mount.target): mount for mount in host.mounts or ()}
     for point in container.mounts:
         mount = asked.get(point.destination) or Mount(point.type, point.destination)
