@@ -96,7 +96,7 @@ def stop(folder: str) -> None:
             process = record.process(int(f.read()))
         if process and _is_of(process, path):
             os.kill(process.pid, signal.SIGTERM)
-            record.exited(process, _PATIENCE)
+            record.exited(process, timeout=_PATIENCE)
     with suppress(FileNotFoundError):
         os.unlink(path)
 
