@@ -425,17 +425,20 @@ def _number(field: bytes) -> int:
     return int(text or b"0", 8)
 
 
+# What a header says by itself.
+_OWN = frozenset((b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"))
+
+
 def header(member: Member) -> bytes:
     """Return the header of any member, with a pax header in front of it where one is needed.
 
     Pax records that came with the member (xattrs among them) are kept; times are exact to the
     nanosecond.
     """
-    own = (b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime")
     records = {
         key: value
         for key, value in member.pax.items()
-        if key not in own and not key.startswith(b"GNU.sparse.")
+        if key not in _OWN and not key.startswith(b"GNU.sparse.")
     }
     seconds, nanoseconds = divmod(member.mtime_ns, 10**9)
     if nanoseconds or seconds < 0 or seconds >= _MAX_OCTAL11:
@@ -496,28 +499,25 @@ def _block(
     link: bytes = b"",
     device: tuple[int, int] = (0, 0),
 ) -> bytes:
-    block = bytearray(
-        _HEADER.pack(
-            name,
-            b"%07o\0" % mode,
-            b"%07o\0" % uid,
-            b"%07o\0" % gid,
-            b"%011o\0" % size,
-            b"%011o\0" % mtime,
-            b" " * 8,
-            type,
-            link,
-            b"ustar\0",
-            b"00",
-            b"",
-            b"",
-            b"%07o\0" % device[0],
-            b"%07o\0" % device[1],
-            b"",
-        )
+    block = _HEADER.pack(
+        name,
+        b"%07o\0" % mode,
+        b"%07o\0" % uid,
+        b"%07o\0" % gid,
+        b"%011o\0" % size,
+        b"%011o\0" % mtime,
+        b" " * 8,
+        type,
+        link,
+        b"ustar\0",
+        b"00",
+        b"",
+        b"",
+        b"%07o\0" % device[0],
+        b"%07o\0" % device[1],
+        b"",
     )
-    block[148:156] = b"%06o\0 " % sum(block)
-    return bytes(block)
+    return b"%b%06o\0 %b" % (block[:148], _sum(block), block[156:])
 
 
 def file_header(name: str, size: int) -> bytes:

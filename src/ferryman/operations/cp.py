@@ -17,7 +17,7 @@ from ferryman.archive.write import PipeSink
 from ferryman.errors import FerryError, UsageError
 from ferryman.rootfs import extract, members, within
 from ferryman.rootfs.graft import Clash, graft, graft_content
-from ferryman.rootfs.pack import Entry, Packer, walk
+from ferryman.rootfs.pack import Entry, Packer, Whole, walk
 from ferryman.rootfs.within import Spot
 from ferryman.runtime import record, users, view
 from ferryman.runtime.finish import settled
@@ -273,7 +273,7 @@ def _tar_name(source: Place, found: Spot, *, follow: bool) -> str:
 
 def _as_tar(found: Spot, name: str) -> int:
     """Write a file or folder to standard output; return the bytes of the files."""
-    packer = Packer(PipeSink(1))
+    packer = Packer(Whole(PipeSink(1)))
     prefix = os.fsencode(name)
     if prefix and found.status:
         packer.add(Entry(prefix, found.folder, found.name, found.status))

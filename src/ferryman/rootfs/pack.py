@@ -8,11 +8,13 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import NamedTuple
 
-from ferryman.archive import tar
+from ferryman.archive import behind, tar
+from ferryman.archive.intake import Advance
 from ferryman.archive.tar import Member
-from ferryman.archive.write import Sink
+from ferryman.archive.write import PipeSink, Sink
 from ferryman.errors import StoreError
 from ferryman.rootfs import whiteout
 
@@ -49,10 +51,17 @@ def walk(root: int, *, skip: Callable[[bytes], bool] | None = None) -> Iterator[
     A path for which `skip` is true is left out with all below it; what vanishes meanwhile is
     passed over.  The open folder of an entry is good until the next one.
     """
-    yield from _walk(os.dup(root), b"", skip)
+    for path, folder, found in _walk(os.dup(root), b"", skip):
+        try:
+            status = found.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        yield Entry(path, folder, found.name, status)
 
 
-def _walk(fd: int, prefix: bytes, skip: Callable[[bytes], bool] | None) -> Iterator[Entry]:
+def _walk(
+    fd: int, prefix: bytes, skip: Callable[[bytes], bool] | None
+) -> Iterator[tuple[bytes, int, os.DirEntry[str]]]:
     # A stack of its own: trees may be deeper than Python's.
     stack: list[tuple[int, bytes, Iterator[os.DirEntry[str]]]] = [(fd, prefix, _sorted(fd))]
     try:
@@ -65,12 +74,8 @@ def _walk(fd: int, prefix: bytes, skip: Callable[[bytes], bool] | None) -> Itera
             path = prefix + os.fsencode(entry.name)
             if skip and skip(path):
                 continue
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            yield Entry(path, folder, entry.name, status)
-            if stat.S_ISDIR(status.st_mode):
+            yield path, folder, entry
+            if entry.is_dir(follow_symlinks=False):
                 below = _open_folder(entry.name, folder)
                 if below is not None:
                     stack.append((below, path + b"/", _sorted(below)))
@@ -96,11 +101,37 @@ def _open_folder(name: str, folder: int) -> int | None:
         raise
 
 
+class Whole:
+    """A sink in front of another one that takes files which become shorter while they are read."""
+
+    def __init__(self, sink: Sink) -> None:
+        """Pass everything on to `sink`."""
+        self._sink = sink
+        self.write = sink.write
+
+    def copy(self, fd: int, size: int, advance: Advance, start: int = 0) -> None:
+        """Take `size` bytes: those of the file, then zeros, as GNU tar has it."""
+        left = size
+
+        def copied(count: int) -> None:
+            nonlocal left
+            left -= count
+            advance(count)
+
+        try:
+            self._sink.copy(fd, size, copied, start)
+        except StoreError:
+            while left:
+                part = min(left, _GATHER)
+                self.write(bytes(part))
+                left -= part
+
+
 class Packer:
     """Writes entries of one tree to a sink; links between them are kept."""
 
     def __init__(self, sink: Sink, *, whiteouts: bool = False) -> None:
-        """Write to `sink`; with `whiteouts` overlay's marks become those of a layer."""
+        """Write to `sink`, a `Whole` one; with `whiteouts` overlay's marks become a layer's."""
         self._sink = sink
         self._whiteouts = whiteouts
         self._pending: list[bytes] = []
@@ -121,35 +152,29 @@ class Packer:
         if kind is None:
             return  # a socket: a tar has no place for one, and it is of no use to another process
         if kind == tar.FILE:
-            self._file(entry, name)
+            self.add_file(entry.folder, entry.name, name)
             return
-        member = _member(name, kind, status)
         if kind == tar.FOLDER:
             xattrs = _xattrs(_proc_path(entry))
-            member = member._replace(name=name + b"/", pax=_pax(xattrs))
-            self._write(tar.header(member))
+            self._write(tar.header(_member(name + b"/", kind, status, pax=_pax(xattrs))))
             if self._whiteouts and whiteout.opaque(xattrs.get):
                 self._write(tar.header(_mark(name + b"/" + whiteout.OPAQUE, status)))
             return
+        link = b""
         if kind == tar.SYMLINK:
             try:
                 link = os.fsencode(os.readlink(entry.name, dir_fd=entry.folder))
             except OSError:
                 return  # it has just been replaced
-            member = member._replace(link=link)
         if earlier := self._linked(name, status):
-            member = member._replace(type=tar.HARDLINK, link=earlier)
-        self._write(tar.header(member))
+            kind, link = tar.HARDLINK, earlier
+        self._write(tar.header(_member(name, kind, status, link=link)))
 
-    def finish(self) -> None:
-        """Write the end of the archive; raises OSError."""
-        self._write(tar.END)
-        self._flush()
-
-    def _file(self, entry: Entry, name: bytes) -> None:
+    def add_file(self, folder: int, entry: str, name: bytes) -> None:
+        """Write what is a regular file in an open folder; raises OSError, StoreError."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOATIME
         try:
-            fd = _open_file(entry, flags)
+            fd = _open_file(folder, entry, flags)
         except OSError as e:
             if e.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
                 return  # it has just been removed or replaced
@@ -158,40 +183,33 @@ class Packer:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 return
-            member = _member(name, tar.FILE, status)._replace(pax=_pax(_xattrs(fd)))
+            pax = _pax(_xattrs(fd))
             if earlier := self._linked(name, status):
-                self._write(tar.header(member._replace(type=tar.HARDLINK, link=earlier)))
+                member = _member(name, tar.HARDLINK, status, link=earlier, pax=pax)
+                self._write(tar.header(member))
                 return
-            member = member._replace(size=status.st_size)
             self.size += status.st_size
-            self._content(fd, member)
+            self._write(tar.header(_member(name, tar.FILE, status, size=status.st_size, pax=pax)))
+            self._content(fd, status.st_size)
         finally:
             os.close(fd)
 
-    def _content(self, fd: int, member: Member) -> None:
-        """Write header and content: as many bytes as the header says, whatever becomes of it."""
-        if member.size <= _SMALL:
-            content = os.read(fd, member.size) if member.size else b""
-            # A file that shrinks while it is read ends in zeros, as GNU tar has it.
-            content = content.ljust(tar.padded(member.size), b"\0")
-            self._write(tar.header(member) + content)
-            return
-        self._write(tar.header(member))
+    def finish(self) -> None:
+        """Write the end of the archive; raises OSError."""
+        self._write(tar.END)
         self._flush()
-        done = 0
 
-        def count(n: int) -> None:
-            nonlocal done
-            done += n
-
-        try:
-            self._sink.copy(fd, member.size, count)
-        except StoreError:
-            left = member.size - done
-            while left:
-                self._sink.write(bytes(min(left, _GATHER)))
-                left -= min(left, _GATHER)
-        self._write(bytes(-member.size % tar.BLOCK))
+    def _content(self, fd: int, size: int) -> None:
+        """Write as many bytes as the header says, whatever becomes of the file."""
+        if size > _SMALL:
+            self._flush()
+            self._sink.copy(fd, size, _nobody_counts)
+            self._write(bytes(-size % tar.BLOCK))
+        elif size:
+            content = os.read(fd, size)
+            self._write(content)
+            # A file that shrinks while it is read ends in zeros, as GNU tar has it.
+            self._write(bytes(tar.padded(size) - len(content)))
 
     def _linked(self, name: bytes, status: os.stat_result) -> bytes | None:
         """Return the name under which the same file has gone out; remember this one if none has."""
@@ -226,42 +244,55 @@ def pack(
     Modes, owners, times to the nanosecond, xattrs, hard links and devices are kept; sockets are
     left out.  Raises OSError, StoreError.
     """
-    packer = Packer(sink, whiteouts=whiteouts)
-    for entry in walk(root, skip=skip):
-        packer.add(entry)
-    packer.finish()
+    whole = Whole(sink)
+    # Whoever reads from a pipe works at the same time anyway.
+    direct = isinstance(sink, PipeSink)
+    with nullcontext(whole) if direct else behind.writing(whole) as out:
+        packer = Packer(out, whiteouts=whiteouts)
+        for path, folder, found in _walk(os.dup(root), b"", skip):
+            if found.is_file(follow_symlinks=False):
+                packer.add_file(folder, found.name, path)
+                continue
+            try:
+                status = found.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            packer.add(Entry(path, folder, found.name, status))
+        packer.finish()
     return packer.size
 
 
-def _open_file(entry: Entry, flags: int) -> int:
+def _nobody_counts(count: int) -> None:
+    pass
+
+
+def _open_file(folder: int, name: str, flags: int) -> int:
     try:
-        return os.open(entry.name, flags, dir_fd=entry.folder)
+        return os.open(name, flags, dir_fd=folder)
     except PermissionError:
         # Only a file's owner may leave its time of access alone.
-        return os.open(entry.name, flags & ~os.O_NOATIME, dir_fd=entry.folder)
+        return os.open(name, flags & ~os.O_NOATIME, dir_fd=folder)
 
 
 def _mark(name: bytes, status: os.stat_result) -> Member:
     return Member(name, tar.FILE, 0, b"", 0, 0, 0, status.st_mtime_ns, (0, 0), {}, 0)
 
 
-def _member(name: bytes, kind: bytes, status: os.stat_result) -> Member:
+def _member(
+    name: bytes,
+    kind: bytes,
+    status: os.stat_result,
+    *,
+    size: int = 0,
+    link: bytes = b"",
+    pax: dict[bytes, bytes] | None = None,
+) -> Member:
     device = (0, 0)
     if kind in (tar.CHARACTER, tar.BLOCK_DEVICE):
         device = (os.major(status.st_rdev), os.minor(status.st_rdev))
-    return Member(
-        name,
-        kind,
-        0,
-        b"",
-        stat.S_IMODE(status.st_mode),
-        status.st_uid,
-        status.st_gid,
-        status.st_mtime_ns,
-        device,
-        {},
-        0,
-    )
+    mode, mtime = stat.S_IMODE(status.st_mode), status.st_mtime_ns
+    owner, group = status.st_uid, status.st_gid
+    return Member(name, kind, size, link, mode, owner, group, mtime, device, pax or {}, 0)
 
 
 def _proc_path(entry: Entry) -> str:
