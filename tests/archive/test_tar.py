@@ -432,6 +432,30 @@ def test_the_check_in_passing_sees_what_members_sees(content: bytes, cuts: list[
     assert checked(content, cuts) == outcome(lambda: read(content))
 
 
+def in_a_file(content: bytes, size: int) -> list[Member]:
+    fd = os.memfd_create("tar")
+    try:
+        os.write(fd, content)
+        return list(tar.members_in(fd, size, "it", LIMIT))
+    finally:
+        os.close(fd)
+
+
+@given(spoiled())
+def test_in_a_file_as_in_a_stream(content: bytes) -> None:
+    why = outcome(lambda: read(content))
+    assert outcome(lambda: in_a_file(content, len(content))) == why
+    assert why or in_a_file(content, len(content)) == read(content)
+
+
+@pytest.mark.parametrize("size", [0, 100, 512, 1000, 2000, 2100, 2560, 3000, 3072])
+def test_what_is_behind_the_size_of_a_file_is_not_looked_at(size: int) -> None:
+    content = archive(plain(b"a", size=700), plain(b"b"))
+    why = outcome(lambda: read(content[:size]))
+    assert outcome(lambda: in_a_file(content, size)) == why
+    assert bool(why) == (size < 3072)
+
+
 @given(spoiled())
 def test_byte_by_byte_too(content: bytes) -> None:
     content = content[:3000]

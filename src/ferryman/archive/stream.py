@@ -10,9 +10,6 @@ CHUNK = 1 << 20
 """How much is read at a time, in bytes: large enough to be cheap, small enough for the cache."""
 
 
-_WINDOW = 4096
-
-
 class Stream:
     """Content that is read once, from its beginning to its end."""
 
@@ -74,32 +71,6 @@ class FileStream(Stream):
         n = min(size, self._size - self._at)
         self._at += n
         return n
-
-
-class HeaderStream(FileStream):
-    """The same for whoever reads a little here and there: what comes next is read along."""
-
-    def __init__(self, fd: int, start: int, size: int, what: str) -> None:
-        """Read `size` bytes from byte `start` on; `what` names the file in errors."""
-        super().__init__(fd, start, size, what)
-        self._window = b""
-        self._window_at = 0
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, fewer than `size` only at the end."""
-        at = self._at
-        first = at - self._window_at
-        piece = self._window[first : first + size] if first >= 0 else b""
-        if len(piece) == size:
-            self._at = at + size
-            return piece
-        if size < _WINDOW:
-            self._window = super().read(_WINDOW)
-            self._window_at = at
-            piece = self._window[:size]
-            self._at = at + len(piece)
-            return piece
-        return super().read(size)
 
 
 class PipeStream(Stream):

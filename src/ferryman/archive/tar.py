@@ -4,6 +4,7 @@ Own code rather than the standard library's because of three needs: names are by
 a header says is trusted before it is checked, and reading 10,000 headers must take milliseconds.
 """
 
+import os
 import struct
 from collections.abc import Generator, Iterator
 from typing import NamedTuple, Protocol
@@ -39,6 +40,7 @@ _MAX_SIZE = 1 << 62
 _MAX_SECONDS = 1 << 63
 _MAX_OCTAL7, _MAX_OCTAL11 = 8**7, 8**11
 _OCTAL = b"01234567"
+_WINDOW = 4096  # a header often has one of pax before it, and what follows may be small
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12x")
 
 
@@ -90,6 +92,32 @@ def members(stream: Stream, what: str, limit: int) -> Iterator[Member]:
             start, length = step
             ahead = start - stream.tell()
             content = stream.read(length) if ahead <= stream.skip(ahead) else b""
+            try:
+                step = reading.send(content)
+            except StopIteration:
+                return
+        yield step
+
+
+def members_in(fd: int, size: int, what: str, limit: int) -> Iterator[Member]:
+    """Yield the members of a plain tar of `size` bytes in a file, as `members` does.
+
+    Little is read but headers: some calls for each member, and those several at a time.
+    """
+    reading = _headers(what, limit)
+    window, begin = b"", 0
+    for step in reading:
+        while not isinstance(step, Member):
+            start, length = step
+            at = start - begin
+            content = window[at : at + length] if at >= 0 else b""
+            if len(content) < length:
+                try:
+                    window = os.pread(fd, min(max(length, _WINDOW), max(0, size - start)), start)
+                except OSError as e:
+                    raise InvalidArchive(f"cannot read {what}: {e.strerror}") from None
+                begin = start
+                content = window[:length]
             try:
                 step = reading.send(content)
             except StopIteration:
@@ -248,15 +276,19 @@ class _Extension:
             member = member._replace(link=self._link)
         pax = self._common | self._pax if self._common else self._pax
         if pax:
-            member = member._replace(
-                pax=pax,
+            member = Member(
                 # A sparse file's header, and its path, may carry a name made up for old readers.
-                name=pax.get(b"GNU.sparse.name") or pax.get(b"path") or member.name,
-                link=pax.get(b"linkpath") or member.link,
-                size=_decimal(pax, b"size", member.size),
-                uid=_decimal(pax, b"uid", member.uid),
-                gid=_decimal(pax, b"gid", member.gid),
-                mtime_ns=_nanoseconds(pax[b"mtime"]) if pax.get(b"mtime") else member.mtime_ns,
+                pax.get(b"GNU.sparse.name") or pax.get(b"path") or member.name,
+                member.type,
+                _decimal(pax, b"size", member.size),
+                pax.get(b"linkpath") or member.link,
+                member.mode,
+                _decimal(pax, b"uid", member.uid),
+                _decimal(pax, b"gid", member.gid),
+                _nanoseconds(pax[b"mtime"]) if pax.get(b"mtime") else member.mtime_ns,
+                member.device,
+                pax,
+                member.offset,
             )
         if b"\0" in member.name or b"\0" in member.link:
             raise ValueError("name with a NUL character")
@@ -375,17 +407,17 @@ def _parse(block: bytes, offset: int) -> Member:
     if abs(seconds) > _MAX_SECONDS:
         raise ValueError(f"impossible mtime {seconds}")
     return Member(
-        name=name,
-        type=FILE if type in _FILE_TYPES else type,
-        size=length,
-        link=link.split(b"\0", 1)[0],
-        mode=_number(mode) & 0o7777,
-        uid=owner,
-        gid=group,
-        mtime_ns=seconds * 10**9,
-        device=device,
-        pax={},
-        offset=offset,
+        name,
+        FILE if type in _FILE_TYPES else type,
+        length,
+        link.split(b"\0", 1)[0],
+        _number(mode) & 0o7777,
+        owner,
+        group,
+        seconds * 10**9,
+        device,
+        {},
+        offset,
     )
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ferryman.archive import tar
-from ferryman.archive.stream import HeaderStream
 from ferryman.archive.tar import Member
 from ferryman.errors import InvalidImage
 
@@ -24,9 +23,7 @@ def members(layer: Layer) -> Iterator[tuple[bytes, Member]]:
 
     Raises InvalidImage for a name that leads out of the tree, InvalidArchive for a broken tar.
     """
-    for member in tar.members(
-        HeaderStream(layer.fd, 0, layer.size, layer.what), layer.what, _MAX_MEMBERS
-    ):
+    for member in tar.members_in(layer.fd, layer.size, layer.what, _MAX_MEMBERS):
         yield clean(member.name, layer.what), member
 
 
