@@ -1,23 +1,22 @@
 """How much a container has written, and how large its files are in all."""
 
 from ferryman.image.digest import Digest
-from ferryman.operations.disk_usage import folder_size
 from ferryman.runtime import record
 from ferryman.runtime.record import Container
-from ferryman.store import layers
+from ferryman.store import below, layers
 from ferryman.store.layout import Store
 
 
 def container_size(store: Store, container: Container) -> tuple[int, int]:
     """Return the bytes that a container has written, and those with its image's layers."""
     own = written(store, container)
-    below = sum(
+    image = sum(
         layers.uncompressed_size(store, Digest(layer.digest), layer.size)
         for layer in container.layers
     )
-    return own, own + below
+    return own, own + image
 
 
 def written(store: Store, container: Container) -> int:
     """Return the bytes of the files that a container has written; links count once."""
-    return folder_size(f"{record.folder(store, container.id)}/upper")
+    return below.size(f"{record.folder(store, container.id)}/upper")

@@ -3,9 +3,9 @@
 from collections.abc import Collection
 
 from ferryman.image.digest import Digest
-from ferryman.operations.disk_usage import folder_size
 from ferryman.rootfs import lower
 from ferryman.runtime import record
+from ferryman.store import below
 from ferryman.store.images import all_images
 from ferryman.store.layout import Store
 
@@ -27,7 +27,7 @@ def unused(store: Store) -> list[str]:
 
 def size(store: Store, diff_id: str) -> int:
     """Return the bytes that were written to make a layer mountable."""
-    return folder_size(f"{store.layers}/{Digest(diff_id).encoded}")
+    return below.size(f"{store.layers}/{Digest(diff_id).encoded}")
 
 
 def _needed(store: Store) -> Collection[str]:

@@ -9,10 +9,9 @@ from ferryman.image.reference import Reference
 from ferryman.operations import mountable
 from ferryman.operations.container_listing import Row, listed
 from ferryman.operations.container_size import written
-from ferryman.operations.disk_usage import folder_size
 from ferryman.runtime import record, volumes
 from ferryman.runtime.volumes import Volume
-from ferryman.store import collect, images
+from ferryman.store import below, collect, images
 from ferryman.store.images import Image, all_images, referenced
 from ferryman.store.layout import Store
 from ferryman.store.lease import reading
@@ -139,7 +138,7 @@ def _volumes(store: Store) -> tuple[VolumeUsage, ...]:
     return tuple(
         VolumeUsage(
             volume,
-            folder_size(volumes.data(store, volume.name)),
+            below.size(volumes.data(store, volume.name)),
             len(users.get(volume.name, ())),
         )
         for volume in volumes.every(store)

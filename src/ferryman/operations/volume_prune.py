@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from ferryman.errors import Conflict
-from ferryman.operations.disk_usage import folder_size
 from ferryman.operations.filters import LABELS, pruning
 from ferryman.runtime import volumes
 from ferryman.runtime.volumes import Volume, VolumeNotFound
+from ferryman.store import below
 from ferryman.store.layout import Store
 
 
@@ -25,7 +25,7 @@ def prune(
     for volume in unused(store):
         if volume.options or not (every or volume.anonymous) or not chosen(volume.labels, 0.0):
             continue
-        size = folder_size(volumes.data(store, volume.name))
+        size = below.size(volumes.data(store, volume.name))
         try:
             volumes.remove(store, volume.name)
         except (Conflict, VolumeNotFound):

@@ -4,7 +4,6 @@ A blob without a name is no fault, nor is what a process that died has left: bot
 with the next `collect`.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from threading import Event
@@ -16,7 +15,7 @@ from ferryman.image import config as configs
 from ferryman.image import manifest as manifests
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor, Manifest
-from ferryman.store import blobs, collect
+from ferryman.store import below, blobs, collect
 from ferryman.store.durable import remove
 from ferryman.store.images import read_document, referenced, walk
 from ferryman.store.index import Entry, entries, update
@@ -73,7 +72,7 @@ def check(
                 if digest != actual
             ]
         garbage = {} if faults else collect.garbage(store)
-    unfinished = sum(len(files) for _, _, files in os.walk(store.tmp))
+    unfinished = sum(1 for _ in below.files(store.tmp))
     return Report(tuple(faults), verified, garbage, unfinished)
 
 
