@@ -12,14 +12,14 @@ def ordinary() -> bool:
     """
     if os.geteuid() != 0:
         return True
-    with open("/proc/self/uid_map", encoding="ascii") as f:
-        return f.read().split() != ["0", "0", "4294967295"]
+    with open("/proc/self/uid_map", "rb") as f:
+        return f.read().split() != [b"0", b"0", b"4294967295"]
 
 
 def beyond(uid: int, gid: int) -> str:
     """Return the words for the IDs that this user namespace has not got, empty where it has."""
     for what, number, file in (("user", uid, "uid"), ("group", gid, "gid")):
-        with open(f"/proc/self/{file}_map", encoding="ascii") as f:
+        with open(f"/proc/self/{file}_map", "rb") as f:
             ranges = [list(map(int, line.split())) for line in f]
         if not any(first <= number < first + count for first, _, count in ranges):
             return f"the {what} ID {number} is beyond those that /etc/sub{file} gives you"
