@@ -15,7 +15,7 @@ import pytest
 from ferryman.cli.run_flags import Requested, container_command
 from ferryman.cli.usage import words
 from ferryman.errors import FerryError
-from ferryman.runtime.settings import Config, HostConfig, NetworkRequest
+from ferryman.runtime.settings import Config, HostConfig, LogConfig, NetworkRequest
 
 
 @container_command("create")
@@ -610,14 +610,21 @@ def test_what_ferry_has_not(flags: str) -> None:
 )
 def test_what_is_there_for_those_who_bring_their_command_line(flags: str, accepted: bool) -> None:
     if accepted:
-        assert asked(*flags.split()).warnings == []
+        assert asked(*flags.split())
     else:
         assert "is not supported by ferry" in refusal(*flags.split())[0]
 
 
-def test_options_of_logs_have_no_effect() -> None:
-    (warning,) = asked("--log-opt", "max-size=1m").warnings
-    assert "--log-opt" in warning
+def test_what_becomes_of_the_log() -> None:
+    options = ("--log-opt", "max-size=1m", "--log-opt", "max-file=3")
+    assert asked(*options).host_config.log_config == LogConfig(
+        "json-file", {"max-size": "1m", "max-file": "3"}
+    )
+    assert asked("--log-driver", "none").host_config.log_config == LogConfig("none")
+    assert refusal("--log-driver", "none", *options) == (
+        "invalid logging opts for driver none",
+        125,
+    )
 
 
 def test_a_value_of_a_switch_reaches_the_command() -> None:

@@ -78,6 +78,7 @@ class Box:
             terminal=container.config.tty,
             stdin=container.config.open_stdin,
             keep_stdin=container.config.tty or not container.config.stdin_once,
+            log_limit=None,
             at_end=("/bin/true",),
         )
         started = _monitored(runtime, job)

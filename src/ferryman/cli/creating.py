@@ -27,8 +27,6 @@ def created(store: "Store", requested: "Requested") -> "Container":
     from ferryman.image import platform as platforms
     from ferryman.operations.create import create
 
-    for warning in requested.warnings:
-        _warn(warning)
     id_file = requested.host_config.container_id_file
     if id_file and os.path.exists(id_file):
         raise CannotRun(

@@ -6,7 +6,7 @@ from ferryman.cli.stores import container_store
 
 
 @click.command("logs")
-@click.option("--details", is_flag=True, help="Accepted for docker's sake: there are none")
+@click.option("--details", is_flag=True, help="Show the labels and variables of --log-opt")
 @click.option("-f", "--follow", is_flag=True, help="Follow log output")
 @click.option(
     "--since",
@@ -35,7 +35,6 @@ def command(
     from ferryman.runtime.logs import Wanted
     from ferryman.store.durable import write_all
 
-    del details
     store = container_store()
     container = record.find(store, name)
     wanted = Wanted(
@@ -45,5 +44,5 @@ def command(
         until=moment(until, "until") if until else None,
         timestamps=timestamps,
     )
-    for stream, text in logs(store, container.id, wanted, follow=follow):
+    for stream, text in logs(store, container.id, wanted, follow=follow, details=details):
         write_all(1 if container.config.tty else stream, text)

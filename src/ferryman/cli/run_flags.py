@@ -14,7 +14,7 @@ import click
 from ferryman.cli.flags import health, limits, mounts, networks, security, variables
 from ferryman.cli.flags.grammar import FlagCommand, FlagError, Switch, Value, integer
 from ferryman.errors import InvalidFlag
-from ferryman.runtime.settings import Config, HostConfig, NetworkRequest
+from ferryman.runtime.settings import Config, HostConfig, LogConfig, NetworkRequest
 
 
 class Requested(NamedTuple):
@@ -34,8 +34,6 @@ class Requested(NamedTuple):
     """``erofs``, ``extract``, or empty for what serves best."""
     attach: Sequence[str]
     """The streams of ``--attach``, when it was given."""
-    warnings: Sequence[str]
-    """What the user should know, each for a line that begins with ``WARNING:``."""
 
 
 _TEXT = Value(str, "string")
@@ -160,8 +158,8 @@ _FLAGS: tuple[click.Option, ...] = (
     _one("--oom-score-adj", _INTEGER, "Tune host's OOM preferences (-1000 to 1000)", 0),
     _many("--ulimit", Value(limits.ulimit, "ulimit"), "Ulimit options"),
     # For those who bring their command line along
-    _one("--log-driver", _TEXT, "Accepted: json-file or local (ferry has one form of logs)"),
-    _many("--log-opt", _LIST, "Accepted, and of no effect"),
+    _one("--log-driver", _TEXT, "Logging driver for the container (json-file|local|none)"),
+    _many("--log-opt", _LIST, "Log driver options (max-size, max-file, labels, env)"),
     _one("--isolation", _TEXT, "Accepted: default"),
     _one("--volume-driver", _TEXT, "Accepted: local"),
 )
@@ -225,7 +223,7 @@ def _refused(flag: str) -> click.Option:
 def requested(image: str, arguments: Sequence[str], flags: Mapping[str, Any]) -> Requested:
     """Return what flags, as click has read them, ask for; raises InvalidFlag in docker's words."""
     flag = _Given(flags)
-    warnings = _check(flag)
+    _check(flag)
     bindings = networks.published(flag.publish)
     volumes = [_read(mounts.volume, text) for text in flag.volume]
     mode, wanted = networks.attached(flag.network, flag.network_alias, flag.ip, flag.mac_address)
@@ -275,7 +273,6 @@ def requested(image: str, arguments: Sequence[str], flags: Mapping[str, Any]) ->
         quiet=flag.quiet,
         storage=flag.storage,
         attach=flag.attach,
-        warnings=warnings,
     )
 
 
@@ -297,6 +294,7 @@ def _host_config(
         mounts=list(flag.mount) or None,
         tmpfs={path: given for path, _, given in (t.partition(":") for t in flag.tmpfs)} or None,
         container_id_file=flag.cidfile,
+        log_config=LogConfig(flag.log_driver or "json-file", variables.pairs(flag.log_opt)),
         network_mode=mode,
         port_bindings=bindings or None,
         publish_all_ports=flag.publish_all,
@@ -349,8 +347,8 @@ def _read(read: Callable[[str], Any], text: str) -> Any:
         raise InvalidFlag(str(e)) from None
 
 
-def _check(flag: _Given) -> list[str]:
-    """Raise InvalidFlag for what cannot be together; return warnings."""
+def _check(flag: _Given) -> None:
+    """Raise InvalidFlag for what cannot be together."""
     if flag.pull not in ("always", "missing", "never", ""):
         raise InvalidFlag(
             f'invalid pull option: \'{flag.pull}\': must be one of "always", "missing" or "never"'
@@ -364,10 +362,11 @@ def _check(flag: _Given) -> list[str]:
         raise InvalidFlag("conflicting options: cannot specify both --restart and --rm")
     for name, value, known in (
         ("--storage", flag.storage, ("erofs", "extract")),
-        ("--log-driver", flag.log_driver, ("json-file", "local")),
+        ("--log-driver", flag.log_driver, ("json-file", "local", "none")),
         ("--isolation", flag.isolation, ("default",)),
         ("--volume-driver", flag.volume_driver, ("local",)),
     ):
         if value and value not in known:
             raise InvalidFlag(f"{name} {value} is not supported by ferry: {' or '.join(known)}")
-    return ["--log-opt has no effect: ferry has one form of logs"] if flag.log_opt else []
+    if flag.log_driver == "none" and flag.log_opt:
+        raise InvalidFlag("invalid logging opts for driver none")

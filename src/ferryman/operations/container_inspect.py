@@ -6,8 +6,8 @@ import msgspec
 
 from ferryman.runtime import addresses, networks, record
 from ferryman.runtime.finish import settled
+from ferryman.runtime.log_options import NONE
 from ferryman.runtime.record import Container, MountPoint, State
-from ferryman.runtime.settings import HostConfig
 from ferryman.store.layout import Store
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -33,7 +33,7 @@ def inspect(store: Store, text: str, *, size: bool = False) -> dict[str, Any]:
         "ResolvConfPath": f"{folder}/bundle/resolv.conf",
         "HostnamePath": f"{folder}/bundle/hostname",
         "HostsPath": f"{folder}/bundle/hosts",
-        "LogPath": f"{folder}/log",
+        "LogPath": f"{folder}/log" if container.host_config.log_config.type != NONE else "",
         "Name": f"/{container.name}",
         "RestartCount": state.restart_count,
         "Driver": "overlay",
@@ -42,7 +42,7 @@ def inspect(store: Store, text: str, *, size: bool = False) -> dict[str, Any]:
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": None,
-        "HostConfig": _host_config(container.host_config),
+        "HostConfig": msgspec.to_builtins(container.host_config),
         "GraphDriver": {
             "Data": {
                 "MergedDir": f"{folder}/merged",
@@ -80,11 +80,6 @@ def _state(state: State) -> dict[str, Any]:
     if state.health:
         described["Health"] = msgspec.to_builtins(state.health)
     return described
-
-
-def _host_config(host: HostConfig) -> dict[str, Any]:
-    described: dict[str, Any] = msgspec.to_builtins(host)
-    return described | {"LogConfig": {"Type": "k8s-file", "Config": {}}}
 
 
 def _mount(mount: MountPoint) -> dict[str, Any]:

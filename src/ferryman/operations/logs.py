@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Iterator
 
+from ferryman.errors import FerryError
+from ferryman.runtime import log_options, record
 from ferryman.runtime import logs as files
-from ferryman.runtime import record
 from ferryman.runtime.finish import exit_code, settled
 from ferryman.runtime.logs import Piece, Wanted
 from ferryman.runtime.record import Process
@@ -13,13 +14,26 @@ from ferryman.store.layout import Store
 _PAUSE = 0.05  # seconds between two looks at a log that does not grow
 
 
-def logs(store: Store, text: str, wanted: Wanted, *, follow: bool = False) -> Iterator[Piece]:
+class NoLog(FerryError):
+    """What a container says is not kept."""
+
+
+def logs(
+    store: Store, text: str, wanted: Wanted, *, follow: bool = False, details: bool = False
+) -> Iterator[Piece]:
     """Return what a container has written to its streams, as it comes.
 
-    With `follow` that goes on until the container ends, or the time is over that is wanted.
-    Raises ContainerNotFound, StoreError.
+    With `follow` that goes on until the container ends, or the time is over that is wanted.  With
+    `details` each line begins with what ``--log-opt labels`` and ``env`` ask for.
+    Raises ContainerNotFound, NoLog, StoreError.
     """
     container = record.find(store, text)
+    kept = container.host_config.log_config
+    if kept.type == log_options.NONE:
+        raise NoLog("configured logging driver does not support reading")
+    if details:
+        attributes = log_options.details(kept, container.config)
+        wanted = wanted._replace(details=attributes.encode())
     state = settled(store, container)
     folder = record.folder(store, container.id)
     more = files.never

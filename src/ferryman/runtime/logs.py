@@ -4,7 +4,7 @@ Each line of the file is ``TIME STREAM TAG TEXT``: TIME in 35 characters, with n
 second; STREAM ``stdout`` or ``stderr``; TAG ``F`` where a line of the container's ends, ``P`` where
 the rest of it comes later.  conmon cuts lines wherever its buffer ends, and between the parts of a
 line of one stream there may be lines of the other.  The file grows without limit, as docker's does
-unless a limit is asked for.
+unless a limit is asked for: then a new file takes its place when it is full.
 """
 
 import os
@@ -36,6 +36,8 @@ class Wanted(NamedTuple):
     since: int | None = None
     until: int | None = None
     timestamps: bool = False
+    details: bytes | None = None
+    """What stands before each line, after the time."""
 
 
 def never() -> bool:
@@ -56,21 +58,36 @@ def read(path: str, wanted: Wanted, more: Callable[[], bool] = never) -> Iterato
         return
     try:
         begin, skip = (0, 0) if wanted.tail is None else _tail(fd, wanted.tail)
-        yield from _Lines(wanted, skip).read(_chunks(fd, begin, more))
+        yield from _Lines(wanted, skip).read(_chunks(path, fd, begin, more))
     finally:
         os.close(fd)
 
 
-def _chunks(fd: int, at: int, more: Callable[[], bool]) -> Iterator[bytes]:
-    going = True
+def _chunks(path: str, fd: int, at: int, more: Callable[[], bool]) -> Iterator[bytes]:
+    going, full = True, False
     while True:
         if chunk := os.pread(fd, _CHUNK, at):
             at += len(chunk)
             yield chunk
+        elif full:
+            newer = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            os.dup2(newer, fd, inheritable=False)
+            os.close(newer)
+            at, full = 0, False
+        elif _replaced(path, fd):
+            full = True  # what was written to it last may not have been read
         elif going:
             going = more()
         else:
             return
+
+
+def _replaced(path: str, fd: int) -> bool:
+    """Tell whether another file has taken the place of a log; not when there is none any more."""
+    try:
+        return not os.path.samestat(os.stat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False
 
 
 def _tail(fd: int, count: int) -> tuple[int, int]:
@@ -170,6 +187,8 @@ class _Lines:
         text = line[_TEXT]
         if stream.wanted is None:
             stream.wanted = self._is_wanted(line[_TIME])
+            if self._wanted.details is not None:
+                text = self._wanted.details + b" " + text
             if self._wanted.timestamps:
                 text = _utc(line[_TIME]) + b" " + text
         wanted = stream.wanted

@@ -28,13 +28,16 @@ class Job(NamedTuple):
     name: str
     bundle: str
     """The folder with ``config.json``; sockets and process IDs are written to it too."""
-    log: str
+    log: str | None
+    """The file for what it says; None when that is not kept."""
     exits: str
     """The folder for the exit code."""
     terminal: bool
     stdin: bool
     keep_stdin: bool
     """Whether its standard input stays open when the one who was attached goes."""
+    log_limit: int | None
+    """Bytes that the log may have."""
     at_end: Sequence[str]
     """The command to be run when the container has ended."""
 
@@ -170,10 +173,12 @@ def _command(conmon: str, engine: Engine, job: Job) -> list[str]:
         *("--bundle", job.bundle, "--container-pidfile", f"{job.bundle}/pid"),
         *("--conmon-pidfile", f"{job.bundle}/conmon.pid"),
         *("--exit-dir", job.exits, "--persist-dir", job.exits),
-        *("--log-path", f"k8s-file:{job.log}", "--log-level", "error"),
+        *("--log-path", f"k8s-file:{job.log}" if job.log else "none", "--log-level", "error"),
         *("--full-attach", "--no-sync-log"),
         *("--exit-command", job.at_end[0], *arguments(job.at_end[1:], "--exit-command-arg")),
     ]
+    if job.log_limit is not None:
+        command += ["--log-size-max", str(job.log_limit)]
     for wanted, option in (
         (job.terminal, "--terminal"),
         (job.stdin, "--stdin"),

@@ -119,6 +119,13 @@ class Mount(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True):
     tmpfs_options: TmpfsOptions | None = None
 
 
+class LogConfig(msgspec.Struct, frozen=True, rename="pascal"):
+    """Whether and how long what a container says is kept: see `runtime.log_options`."""
+
+    type: str = "json-file"
+    config: dict[str, str] = {}
+
+
 class HostConfig(msgspec.Struct, frozen=True, rename="pascal"):
     """What a container gets of the host."""
 
@@ -127,6 +134,7 @@ class HostConfig(msgspec.Struct, frozen=True, rename="pascal"):
     mounts: list[Mount] | None = None
     tmpfs: dict[str, str] | None = None
     container_id_file: str = msgspec.field(name="ContainerIDFile", default="")
+    log_config: LogConfig = LogConfig()
     network_mode: str = "default"
     """``default``, ``bridge``, ``host``, ``none``, ``container:ID``, or a network's name."""
     port_bindings: dict[str, list[PortBinding]] | None = None

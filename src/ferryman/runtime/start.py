@@ -13,6 +13,7 @@ from ferryman.runtime import (
     afterwards,
     filesystem,
     health,
+    log_options,
     monitor,
     network,
     record,
@@ -159,11 +160,13 @@ def _job(store: Store, container: Container, folder: str, attached: Process | No
         # On its own it needs nothing but what Python always has, and starts the sooner.
         alone = (sys.executable, "-I", "-S", afterwards.__file__)
         at_end = [*alone, str(attached.pid), folder, *at_end]
+    logging = container.host_config.log_config
     return Job(
         container_id=container.id,
         name=container.name,
         bundle=f"{folder}/bundle",
-        log=f"{folder}/log",
+        log=None if logging.type == log_options.NONE else f"{folder}/log",
+        log_limit=log_options.limit(logging),
         exits=f"{folder}/exit",
         terminal=config.tty,
         stdin=config.open_stdin,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ferryman.runtime import capabilities, limits, rlimits, security, signals, tmpfs
+from ferryman.runtime import capabilities, limits, log_options, rlimits, security, signals, tmpfs
 from ferryman.runtime.settings import Config, HostConfig, InvalidSettings
 
 _CONTAINER = "container:"
@@ -38,6 +38,7 @@ def verified(config: Config, host: HostConfig) -> Verified:
     _check_network(config, host)
     _check_powers(host)
     adapted, warnings = limits.checked(host, limits.found())
+    warnings += log_options.checked(host.log_config)
     if host.network_mode == "host" and host.port_bindings:
         warnings.append("Published ports are discarded when using host network mode")
     if config.working_dir:
