@@ -46,7 +46,10 @@ def mounted(layer: Path, look: Callable[[Path], T]) -> T:
     at.mkdir(exist_ok=True)
 
     def inside() -> T:
-        with loop.opened(str(index)) as device, loop.opened(str(layer)) as data:
+        with (
+            loop.opened(str(index), f"{index}.loop") as device,
+            loop.opened(str(layer), f"{layer}.loop") as data,
+        ):
             syscalls.mount(device, str(at), "erofs", syscalls.MS_RDONLY, f"device={data}")
         return look(at)
 
@@ -282,7 +285,10 @@ def test_under_overlay(tmp_path: Path) -> None:
         with ExitStack() as stack:
             index = lower.with_suffix(".erofs")
             lower_at = lower.with_suffix(".mounted")
-            devices = [stack.enter_context(loop.opened(str(path))) for path in (index, lower)]
+            devices = [
+                stack.enter_context(loop.opened(str(path), f"{path}.loop"))
+                for path in (index, lower)
+            ]
             syscalls.mount(
                 devices[0], str(lower_at), "erofs", syscalls.MS_RDONLY, f"device={devices[1]}"
             )

@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,10 @@ def file(tmp_path: Path) -> Path:
     file = tmp_path / "file"
     file.write_bytes(os.urandom(8192))
     return file
+
+
+def opened(file: Path) -> AbstractContextManager[str]:
+    return loop.opened(str(file), f"{file}.loop")
 
 
 def devices(file: Path) -> set[str]:
@@ -43,7 +47,7 @@ def gone(file: Path) -> bool:
 
 
 def test_content(file: Path) -> None:
-    with loop.opened(str(file)) as device:
+    with opened(file) as device:
         assert Path(device).read_bytes() == file.read_bytes()
         assert devices(file) == {device}
         assert Path(f"/sys/block/{Path(device).name}/ro").read_text() == "1\n"
@@ -51,25 +55,25 @@ def test_content(file: Path) -> None:
 
 
 def test_one_for_all(file: Path) -> None:
-    with loop.opened(str(file)) as first, loop.opened(str(file)) as second:
+    with opened(file) as first, opened(file) as second:
         assert first == second
     assert gone(file)
 
 
 def test_kept_by_a_later_user(file: Path) -> None:
     with ExitStack() as later:
-        with loop.opened(str(file)) as first:
-            second = later.enter_context(loop.opened(str(file)))
+        with opened(file) as first:
+            second = later.enter_context(opened(file))
         assert first == second
         assert Path(second).read_bytes() == file.read_bytes()
     assert gone(file)
 
 
 def test_another_file_of_the_name(file: Path) -> None:
-    with loop.opened(str(file)) as first:
+    with opened(file) as first:
         file.rename(file.with_name("older"))
         file.write_bytes(bytes(4096))
-        with loop.opened(str(file)) as second:
+        with opened(file) as second:
             assert first != second
             assert Path(second).read_bytes() == bytes(4096)
     assert gone(file)
@@ -82,8 +86,9 @@ def test_one_that_was_made_otherwise(file: Path) -> None:
         ["losetup", "-r", "-f", "--show", "--offset=512", file], stdout=subprocess.PIPE, check=True
     )
     other = made.stdout.decode().strip()
+    Path(f"{file}.loop").write_text(other.removeprefix("/dev/loop"))
     try:
-        with loop.opened(str(file)) as device:
+        with opened(file) as device:
             assert device != other
             assert Path(device).read_bytes() == file.read_bytes()
     finally:
@@ -91,11 +96,20 @@ def test_one_that_was_made_otherwise(file: Path) -> None:
     assert gone(file)
 
 
+@pytest.mark.parametrize("note", ["", "rubbish", "-1", "99999999999999999999", "1 2", "\0" * 30])
+def test_a_note_that_is_wrong(file: Path, note: str) -> None:
+    Path(f"{file}.loop").write_text(note)
+    with opened(file) as first, opened(file) as second:
+        assert first == second
+        assert devices(file) == {first}
+    assert gone(file)
+
+
 def test_many_at_once(file: Path) -> None:
     """Whoever comes at the same time gets the same, whoever comes and goes leaves nothing."""
 
     def use(n: int) -> bool:
-        with loop.opened(str(file)) as device:
+        with opened(file) as device:
             return Path(device).read_bytes() == content and devices(file) == {device}
 
     content = file.read_bytes()
@@ -107,7 +121,7 @@ def test_many_at_once(file: Path) -> None:
 def test_many_files(tmp_path: Path) -> None:
     def use(n: int) -> bool:
         file = tmp_path / str(n % 20)
-        with loop.opened(str(file)) as device:
+        with opened(file) as device:
             return Path(device).read_bytes() == b"%03d" % (n % 20) + bytes(509)
 
     for n in range(20):
@@ -121,7 +135,7 @@ def test_a_killed_user(file: Path) -> None:
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        with loop.opened(str(file)):
+        with opened(file):
             os.write(writing, b"x")
             time.sleep(60)
     os.read(reading, 1)
@@ -134,5 +148,5 @@ def test_a_killed_user(file: Path) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), loop.opened(str(tmp_path / "none")):
+    with pytest.raises(FileNotFoundError), opened(tmp_path / "none"):
         pass

@@ -67,7 +67,8 @@ def one(store: Store, layer: Layer, storage: str = "") -> Lower:
 
 
 def files(made: Lower) -> set[str]:
-    return set(os.listdir(made.folder))
+    """Return what there is of a layer, but for notes."""
+    return {name for name in os.listdir(made.folder) if not name.endswith(".loop")}
 
 
 def look(made: Lower) -> dict[bytes, Entry]:

@@ -74,7 +74,7 @@ def mount(layer: Path) -> Path:
     with opened(layer) as source, index.open("wb") as f:
         erofs.write_index(source, f.fileno())
     at.mkdir()
-    fd = erofs_mount.mounted(str(index), str(layer))
+    fd = erofs_mount.mounted(str(index), str(layer), str(layer.parent))
     syscalls.move_mount(fd, str(at))
     os.close(fd)
     return at

@@ -20,13 +20,16 @@ def possible() -> bool:
     return not overlay.user_xattrs() and version >= _FROM
 
 
-def mounted(index: str, tar: str) -> int:
+def mounted(index: str, tar: str, folder: str) -> int:
     """Return the descriptor of a mount of a layer, nowhere as yet (`syscalls.move_mount`).
 
     The loop devices of the two files are shared with all other mounts of them, and last as long as
-    the mounts do.  Raises OSError, with the kernel's words.
+    the mounts do; which they are is noted in `folder`.  Raises OSError, with the kernel's words.
     """
-    with loop.opened(index) as device, loop.opened(tar) as data:
+    with (
+        loop.opened(index, f"{folder}/index.loop") as device,
+        loop.opened(tar, f"{folder}/tar.loop") as data,
+    ):
         fd = syscalls.fsopen("erofs")
         try:
             syscalls.fsconfig(fd, syscalls.FSCONFIG_SET_FLAG, "ro")

@@ -28,53 +28,43 @@ _ATTEMPTS = 100
 
 
 @contextmanager
-def opened(path: str) -> Iterator[str]:
+def opened(path: str, note: str) -> Iterator[str]:
     """Give the path of the loop device of a file; it is there for the block, and while mounted.
 
-    Raises OSError.
+    `note` is a file that all who use this one share, for the number of its device: to look at all
+    devices there are would take the longer the more are in use.  Raises OSError.
     """
-    with _locked(path):
+    fd = os.open(note, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        # Whoever comes at the same time waits, and then finds the device.
+        fcntl.flock(fd, fcntl.LOCK_EX)
         backing = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            number, device = _found(backing, path) or _made(backing, path)
+            number, device = _noted(fd, backing) or _made(backing, path)
         finally:
             os.close(backing)
+        os.pwrite(fd, b"%-20d" % number, 0)
+    finally:
+        os.close(fd)
     try:
         yield _node(number)
     finally:
         os.close(device)
 
 
-@contextmanager
-def _locked(path: str) -> Iterator[None]:
-    """Have whoever comes at the same time wait, and then find the device."""
-    # A descriptor of its own: the device keeps the one that it is made of, and its locks.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _noted(note: int, backing: int) -> tuple[int, int] | None:
+    """Return number and descriptor of the device that was noted, if it is the file's still."""
+    text = os.pread(note, 20, 0).strip()
+    if not text.isdigit():
+        return None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _found(backing: int, path: str) -> tuple[int, int] | None:
-    """Return the number and a descriptor of the device that a file has already."""
-    wanted = os.fsencode(os.path.realpath(path))
-    for name in os.listdir("/sys/block"):
-        number = name.removeprefix("loop")
-        if number == name or not number.isdigit():
-            continue
-        try:
-            with open(f"/sys/block/{name}/loop/backing_file", "rb") as f:
-                if f.read().rstrip(b"\n") != wanted:
-                    continue
-            device = _open(int(number))
-        except OSError:
-            continue  # it is nobody's, or has just been given back
-        # From here on it stays what it is.
-        if _is_of(device, backing):
-            return int(number), device
-        os.close(device)
+        device = os.open(_node(int(text)), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    # From here on it stays what it is.
+    if _is_of(device, backing):
+        return int(text), device
+    os.close(device)
     return None
 
 

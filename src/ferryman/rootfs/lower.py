@@ -6,6 +6,7 @@
     layers/<id>/tree/        the layer unpacked, in overlay form
     layers/<id>/index.erofs  an EROFS image of its metadata, with the data left in the layer's tar:
     layers/<id>/layer.tar    that tar, where the blob in the store is not that already
+    layers/<id>/*.loop       which loop devices those two have, if any
     layers/<id>/mounted/     where the EROFS image is mounted, in private mount namespaces only
 
 Each appears whole, by a rename, once it is on the disk (`prepare`).
@@ -88,7 +89,7 @@ def mount(lower: Lower) -> str:
     at = f"{lower.folder}/mounted"
     # The namespace may be a copy of one in which it is mounted already.
     if not os.path.ismount(at):
-        fd = erofs_mount.mounted(f"{lower.folder}/index.erofs", lower.tar)
+        fd = erofs_mount.mounted(f"{lower.folder}/index.erofs", lower.tar, lower.folder)
         try:
             syscalls.move_mount(fd, at)
         finally:

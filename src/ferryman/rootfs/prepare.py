@@ -85,7 +85,7 @@ def _indexed(lease: Lease, wanted: Wanted, layer: members.Layer, tar: str) -> Lo
         return None
     index = lease.path()
     try:
-        _write_index(layer, index, tar)
+        _write_index(layer, index, tar, wanted.folder)
     except erofs.NotMountable as e:
         durable.remove(index)
         if wanted.storage == "erofs":
@@ -98,7 +98,7 @@ def _indexed(lease: Lease, wanted: Wanted, layer: members.Layer, tar: str) -> Lo
     return Lower(EROFS, wanted.folder, wanted.tar)
 
 
-def _write_index(layer: members.Layer, index: str, tar: str) -> None:
+def _write_index(layer: members.Layer, index: str, tar: str, folder: str) -> None:
     fd = os.open(index, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         erofs.write_index(layer, fd)
@@ -107,7 +107,7 @@ def _write_index(layer: members.Layer, index: str, tar: str) -> None:
         os.close(fd)
     # Only this tells whether the kernel has EROFS, and loop devices of files in this place.
     try:
-        os.close(erofs_mount.mounted(index, tar))
+        os.close(erofs_mount.mounted(index, tar, folder))
     except OSError as e:
         raise erofs.NotMountable(e.strerror) from None
 
