@@ -25,6 +25,8 @@ def run(*command: str) -> str:
         ("ferry image pr", {"prune"}),
         ("ferry images --dig", {"--digests"}),
         ("ferry system ", {"check", "df", "prune"}),
+        ("ferry network c", {"connect", "create"}),
+        ("ferry volume create --l", {"--label"}),
         ("ferry nonsen", set()),
     ],
 )

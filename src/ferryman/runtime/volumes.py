@@ -28,6 +28,7 @@ from ferryman.runtime.record import Container
 from ferryman.runtime.settings import InvalidSettings
 from ferryman.store import durable
 from ferryman.store.layout import Store
+from ferryman.store.lease import hold
 from ferryman.store.lock import locked
 
 DRIVER = "local"
@@ -120,18 +121,18 @@ def create(
         pass
     created = datetime.now().astimezone().isoformat(timespec="seconds").replace("+00:00", "Z")
     volume = Volume(name, created, dict(labels or {}), dict(options or {}))
-    aside = f"{store.tmp}/volume-{os.urandom(8).hex()}"
+    content = msgspec.json.encode(volume)
     try:
         os.makedirs(store.volumes, mode=0o711, exist_ok=True)
-        os.mkdir(aside, 0o711)
-        os.mkdir(f"{aside}/_data", 0o755)
-        content = msgspec.json.encode(volume)
-        durable.replace(f"{aside}/volume.json", content, aside=f"{aside}/new")
-        try:
-            os.rename(aside, f"{store.volumes}/{name}")
-        except OSError:
-            durable.remove(aside)
-            return find(store, name)  # somebody else was quicker
+        with hold(store) as lease:
+            aside = lease.path()
+            os.mkdir(aside, 0o711)
+            os.mkdir(f"{aside}/_data", 0o755)
+            durable.replace(f"{aside}/volume.json", content, aside=f"{aside}/new")
+            try:
+                os.rename(aside, f"{store.volumes}/{name}")
+            except OSError:
+                return find(store, name)  # somebody else was quicker
         durable.sync_folder(store.volumes)
     except OSError as e:
         raise StoreError(f"cannot make the volume {name}: {e.strerror}") from None
