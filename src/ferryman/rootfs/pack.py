@@ -25,6 +25,8 @@ _DROPPED_XATTRS = "user.overlay."
 # Files up to this size go out with the headers around them, in one write.
 _SMALL = 128 << 10
 _GATHER = 1 << 20
+# Folders of a tree: it may be deeper than a process may have files open.
+_OPEN_AT_ONCE = 200
 
 _TYPES = {
     stat.S_IFREG: tar.FILE,
@@ -51,42 +53,85 @@ def walk(root: int, *, skip: Callable[[bytes], bool] | None = None) -> Iterator[
     A path for which `skip` is true is left out with all below it; what vanishes meanwhile is
     passed over.  The open folder of an entry is good until the next one.
     """
-    for path, folder, found in _walk(os.dup(root), b"", skip):
+    for path, folder, name, _ in _walk(root, skip):
         try:
-            status = found.stat(follow_symlinks=False)
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             continue
-        yield Entry(path, folder, found.name, status)
+        yield Entry(path, folder, name, status)
 
 
 def _walk(
-    fd: int, prefix: bytes, skip: Callable[[bytes], bool] | None
-) -> Iterator[tuple[bytes, int, os.DirEntry[str]]]:
+    root: int, skip: Callable[[bytes], bool] | None
+) -> Iterator[tuple[bytes, int, str, bool]]:
+    """Yield paths, the open folders that they are in, their names, and whether they are files."""
     # A stack of its own: trees may be deeper than Python's.
-    stack: list[tuple[int, bytes, Iterator[os.DirEntry[str]]]] = [(fd, prefix, _sorted(fd))]
+    stack = [_Level(os.dup(root), b"")]
     try:
         while stack:
-            folder, prefix, names = stack[-1]
-            entry = next(names, None)
-            if entry is None:
-                os.close(stack.pop()[0])
+            level = stack[-1]
+            found = next(level.names, None)
+            if found is None:
+                _leave(stack)
                 continue
-            path = prefix + os.fsencode(entry.name)
+            name, is_folder, is_file = found
+            path = level.prefix + os.fsencode(name)
             if skip and skip(path):
                 continue
-            yield path, folder, entry
-            if entry.is_dir(follow_symlinks=False):
-                below = _open_folder(entry.name, folder)
+            yield path, level.fd, name, is_file
+            if is_folder:
+                below = _open_folder(name, level.fd)
                 if below is not None:
-                    stack.append((below, path + b"/", _sorted(below)))
+                    stack.append(_Level(below, path + b"/"))
+                    if len(stack) > _OPEN_AT_ONCE:
+                        stack[-_OPEN_AT_ONCE].close()
     finally:
-        for folder, _, _ in stack:
-            os.close(folder)
+        for level in stack:
+            level.close()
 
 
-def _sorted(fd: int) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(fd) as entries:
-        return iter(sorted(entries, key=lambda entry: os.fsencode(entry.name)))
+class _Level:
+    """A folder that is being walked: open, unless there are too many between it and the last."""
+
+    def __init__(self, fd: int, prefix: bytes) -> None:
+        self.fd = fd
+        self.prefix = prefix
+        with os.scandir(fd) as entries:
+            names = [
+                (each.name, each.is_dir(follow_symlinks=False), each.is_file(follow_symlinks=False))
+                for each in entries
+            ]
+        names.sort(key=lambda found: os.fsencode(found[0]))
+        self.names = iter(names)
+        self._identity = _identity(fd)
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def reopen(self, below: int) -> bool:
+        """Open it again, from a folder that was in it; tell whether that still is."""
+        self.fd = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=below)
+        if _identity(self.fd) != self._identity:
+            self.close()
+        return self.fd >= 0
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def _leave(stack: list[_Level]) -> None:
+    """Go back to the folder above; if this one has been moved, to the next that is still open."""
+    last = stack.pop()
+    try:
+        if stack and stack[-1].fd < 0 and not stack[-1].reopen(last.fd):
+            while stack and stack[-1].fd < 0:
+                stack.pop()
+    finally:
+        last.close()
 
 
 def _open_folder(name: str, folder: int) -> int | None:
@@ -249,15 +294,15 @@ def pack(
     direct = isinstance(sink, PipeSink)
     with nullcontext(whole) if direct else behind.writing(whole) as out:
         packer = Packer(out, whiteouts=whiteouts)
-        for path, folder, found in _walk(os.dup(root), b"", skip):
-            if found.is_file(follow_symlinks=False):
-                packer.add_file(folder, found.name, path)
+        for path, folder, name, is_file in _walk(root, skip):
+            if is_file:
+                packer.add_file(folder, name, path)
                 continue
             try:
-                status = found.stat(follow_symlinks=False)
+                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            packer.add(Entry(path, folder, found.name, status))
+            packer.add(Entry(path, folder, name, status))
         packer.finish()
     return packer.size
 
