@@ -3,7 +3,9 @@
 The socket lies in the folder of the container (or of a command executed in one) and keeps
 packets apart.  Towards conmon a packet is input as it is, 32 KiB at most, and the end of writing is
 the end of input.  From conmon the first byte of a packet says which stream the rest belongs to.
-Beside it ``ctl`` takes lines: ``1 ROWS COLUMNS`` gives the terminal another size.
+Beside it ``winsz`` takes lines: ``ROWS COLUMNS`` gives the terminal another size.
+(``ctl``, which is for that, passes them on to it; of two lines at once conmon takes the first
+twice, so each must have been read before the next is written, which shows in ``winsz`` alone.)
 """
 
 import fcntl
@@ -107,16 +109,16 @@ def resize(folder: str, rows: int, columns: int) -> None:
     """Give a container's terminal a size; nothing happens when it has ended."""
     rows, columns = min(rows, _LARGEST_SIDE), min(columns, _LARGEST_SIDE)
     with suppress(OSError):
-        fd = os.open(f"{folder}/ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(f"{folder}/winsz", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             _await_read(fd)
-            os.write(fd, b"1 %d %d\n" % (rows, columns))
+            os.write(fd, b"%d %d\n" % (rows, columns))
         finally:
             os.close(fd)
 
 
 def _await_read(pipe: int) -> None:
-    """Wait until conmon has read what it was told: of two lines it would take the first twice."""
+    """Wait until conmon has read what it was told before."""
     deadline = time.monotonic() + _PATIENCE
     while fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) != bytes(4):
         if time.monotonic() > deadline:
