@@ -21,17 +21,24 @@ pytestmark = pytest.mark.peer
 Engine = Command | Ferry
 Both = tuple[Engine, Engine]
 
-SCRIPT = """
+SCRIPT = r"""
 mkdir -p /made/deep/er && echo one > /made/one && ln /made/one /made/deep/two
-ln -s ../one /made/deep/link
-chmod 4755 /made/one && chown 1000:1001 /made/deep && chmod 700 /made/deep/er
-mkfifo /made/pipe && touch -d '2001-02-03 04:05:06' /made/old
+ln -s ../one /made/deep/link && ln /made/deep/link /made/link
+chmod 4755 /made/one && chown 1000:1001 /made/deep && chmod 1777 /made/deep/er
+mkfifo /made/pipe && touch -d '2001-02-03 04:05:06' /made/old && touch -d @-5 /made/before
+mknod /made/null c 1 3 && ln /made/null /made/same && mknod -m 600 /made/block b 7 300
 echo changed >> /etc/notes && rm /etc/group && rm -rf /home/ann && mkdir /home/ann
-echo new > /home/ann/new
+echo new > /home/ann/new; rm -r /root && echo file > /root; rm /etc/sparse && mkdir /etc/sparse
+chown 3000000:3000001 /made/old; ln /bin/busybox /made/box; ln /etc/passwd /made/passwd
 dd if=/dev/zero of=/made/large bs=1M count=3 2>/dev/null
-echo long > /made/$(printf 'n%.0s' $(seq 1 200))
-echo in the volume > /volume/file; echo in the bind > /bind/file
+dd if=/dev/zero of=/made/sparse bs=1 count=1 seek=5000000 2>/dev/null
+echo long > /made/$(printf 'n%.0s' $(seq 1 200)); ln -s /made/$(printf 'n%.0s' $(seq 1 200)) /made/l
+long=/made/$(printf 'd%.0s' $(seq 1 120)); mkdir -p $long$long && echo deep > $long$long/file
+ln $long$long/file /made/short; echo odd > "$(printf '/made/n\303\244me \377 x')"
+echo line > "$(printf '/made/new\nline')"; echo 1 > /made/wh.x
+for at in /volume /named /bind /shared/deep/er /scratch; do echo inside > $at/within; done
 """
+MOUNTED = ("volume", "named", "bind", "shared", "scratch")
 
 
 class Entry(NamedTuple):
@@ -44,6 +51,10 @@ class Entry(NamedTuple):
     link: str
     mtime: int | None
     capability: str | None
+    device: tuple[int, int]
+
+
+_SETTLED = ("bin/", "made/old", "made/before", "volume/", "named/", "bind/")
 
 
 def entries(content: bytes) -> dict[str, Entry]:
@@ -52,7 +63,7 @@ def entries(content: bytes) -> dict[str, Entry]:
         for each in opened:
             folder = each.isdir()
             # docker writes whole seconds.  A folder's or a link's time is that of the start.
-            settled = each.isfile() and each.name.startswith(("bin/", "made/old"))
+            settled = each.isfile() and each.name.startswith(_SETTLED)
             found[each.name.rstrip("/")] = Entry(
                 each.type,
                 each.mode & 0o7777,
@@ -61,6 +72,7 @@ def entries(content: bytes) -> dict[str, Entry]:
                 each.linkname,
                 int(each.mtime) if settled else None,
                 each.pax_headers.get("SCHILY.xattr.security.capability"),
+                (each.devmajor, each.devminor),
             )
     return found
 
@@ -69,6 +81,14 @@ def entries(content: bytes) -> dict[str, Entry]:
 def tree_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     tree = busybox_tree(folder / "tree")
+    # What the image has where something will be mounted.
+    for name in MOUNTED[:3]:
+        (tree / name / "below").mkdir(parents=True)
+        (tree / name / "of-image").write_text("of the image\n")
+    for name, kind, device in (("null", "c", ("1", "3")), ("block", "b", ("7", "300"))):
+        subprocess.run(["mknod", tree / "etc" / name, kind, *device], check=True)
+    with (tree / "etc/sparse").open("wb") as f:
+        f.truncate(1 << 20)
     tar = folder / "tree.tar"
     if shutil.which("setcap"):
         shutil.copy(tree / "bin/busybox", tree / "bin/capable")
@@ -98,7 +118,8 @@ def made(engine: Engine, bind: Path, name: str, *, then: str) -> None:
     bind.mkdir(parents=True)
     engine.run(
         *("run", "--detach", "--network", "none", "--name", name, "--hostname", "same"),
-        *("--volume", "/volume", "--volume", f"{bind}:/bind"),
+        *("--volume", "/volume", "--volume", f"{name}:/named", "--volume", f"{bind}:/bind"),
+        *("--volume", f"{bind}:/shared/deep/er", "--tmpfs", "/scratch"),
         *(IMAGE, "sh", "-c", f"{SCRIPT}\n{then}"),
     )
 
@@ -119,8 +140,10 @@ def test_export(both: Both, tmp_path: Path, state: str) -> None:
                 wait_for(engine, name)
         tars.append(engine.run("export", name).stdout)
     theirs, ours = map(entries, tars)
-    assert not any(name.startswith(("volume/", "bind/")) for name in ours)
-    assert sorted(ours) == sorted(theirs)
+    assert not any("within" in name for name in ours)
+    assert list(ours) == list(theirs)
+    if state != "created":
+        assert {"volume/of-image", "named/below", "shared/deep/er", "scratch"} <= set(ours)
     for name, entry in theirs.items():
         assert (name, ours[name]) == (name, entry)
 
