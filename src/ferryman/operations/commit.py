@@ -50,9 +50,10 @@ def commit(
         settings = apply_changes(_settings(container), changes)
         with _still(store, container, state, pause=pause):
             layer = layer_of(f"{record.folder(store, container.id)}/upper", lease)
-        lease.protect([layer.digest])
-        created = now()
-        document = _document(parent, settings, container, layer.digest, created, author, message)
+        if layer:
+            lease.protect([layer.digest])
+        diff_id = layer.digest if layer else None
+        document = _document(parent, settings, container, diff_id, now(), author, message)
         return new_image.keep(lease, document, image.layers, layer, name)
 
 
@@ -83,13 +84,17 @@ def _document(
     parent: Mapping[str, Any],
     settings: Mapping[str, Any],
     container: Container,
-    diff_id: Digest,
+    diff_id: Digest | None,
     created: str,
     author: str,
     message: str,
 ) -> dict[str, Any]:
-    """Return the config of the image: its parent's, with one step more (config.md)."""
+    """Return the config of the image: its parent's, with one step more (config.md).
+
+    `diff_id` is None when the container has changed nothing.
+    """
     rootfs = parent.get("rootfs") or {}
+    diff_ids = [*(rootfs.get("diff_ids") or []), *([diff_id] if diff_id else [])]
     step: dict[str, Any] = {
         "created": created,
         "created_by": " ".join(container.config.cmd or []),
@@ -98,13 +103,15 @@ def _document(
         step["author"] = author
     if message:
         step["comment"] = message
+    if diff_id is None:
+        step["empty_layer"] = True
     document = {key: value for key, value in parent.items() if key not in _OF_THE_PARENT}
     document |= {
         "config": dict(settings),
         "container": container.id,
         "created": created,
         "history": [*(parent.get("history") or []), step],
-        "rootfs": {"type": "layers", "diff_ids": [*(rootfs.get("diff_ids") or []), diff_id]},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
     }
     if author:
         document["author"] = author

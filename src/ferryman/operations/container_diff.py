@@ -16,9 +16,13 @@ def container_diff(store: Store, text: str) -> list[Change]:
     container = record.find(store, text)
     rootfs = filesystem.ready(store, container)
     namespace.private_mounts()
-    below = filesystem.below(rootfs)
-    upper = os.open(f"{rootfs.folder}/upper", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    before = os.open(filesystem.mount_before(rootfs), flags)
     try:
-        return changes(upper, below)
+        upper = os.open(f"{rootfs.folder}/upper", flags)
+        try:
+            return changes(upper, before)
+        finally:
+            os.close(upper)
     finally:
-        os.close(upper)
+        os.close(before)

@@ -19,25 +19,26 @@ def keep(
     lease: Lease,
     config: Mapping[str, Any],
     below: Sequence[Descriptor],
-    layer: Taken,
+    layer: Taken | None,
     name: Reference | None,
 ) -> Digest:
-    """Keep an image of the layers `below` and a plain one on top, and return its ID.
+    """Keep an image of the layers `below`, and a plain one on top if there is one; return its ID.
 
     The lease protects the layers.  Raises StoreError.
     """
     store = lease.store
     try:
-        if blobs.size(store, layer.digest) != layer.size:
+        if layer and blobs.size(store, layer.digest) != layer.size:
             blobs.adopt(lease, layer.path, layer.digest)
         content = encode(config)
+        top = [Descriptor(manifests.OCI_LAYER, layer.digest, layer.size)] if layer else []
         image_id = blobs.put(lease, content)
         manifest = encode(
             Manifest(
                 schema_version=2,
                 media_type=manifests.OCI_MANIFEST,
                 config=Descriptor(manifests.OCI_CONFIG, image_id, len(content)),
-                layers=[*below, Descriptor(manifests.OCI_LAYER, layer.digest, layer.size)],
+                layers=[*below, *top],
             )
         )
         target = Descriptor(manifests.OCI_MANIFEST, blobs.put(lease, manifest), len(manifest))

@@ -1,12 +1,15 @@
-"""What a container has written, held against what is below it: ``diff``."""
+"""What a container has written, held against what was there before: ``diff``."""
 
 import os
 import stat
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from ferryman.rootfs import whiteout
-from ferryman.rootfs.pack import walk
+from ferryman.rootfs import syscalls, whiteout
+from ferryman.rootfs.pack import Entry, walk
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_RESOLVE = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
+_CAPABILITY = "security.capability"
 
 
 class Change(NamedTuple):
@@ -16,72 +19,101 @@ class Change(NamedTuple):
     path: bytes
 
 
-def changes(upper: int, lowers: Sequence[str]) -> list[Change]:
-    """Return what an overlay's upper folder changes, sorted by path.
+def changes(upper: int, before: int) -> list[Change]:
+    """Return what an overlay's upper folder changes of the tree below it, sorted by path.
 
-    `lowers` are the mounted layers below it, the topmost first.  A folder that is there only
-    because something in it changed counts as changed, as docker has it.  Raises OSError.
+    By docker's rules: a folder has changed if its mode or owner has, or something in it; what was
+    written and is as before has not; of a folder that is gone, nothing is said of what was in it.
+    Raises OSError.
     """
-    found: list[Change] = []
+    found: dict[bytes, str] = {}
     opaque: list[bytes] = []
     for entry in walk(upper):
         while opaque and not entry.path.startswith(opaque[-1]):
             opaque.pop()
-        below = None if opaque else _below(lowers, entry.path)
-        if whiteout.is_whiteout(entry.status):
-            if below is not None:
-                found.append(Change("D", entry.path))
-            continue
-        found.append(Change("C" if below is not None else "A", entry.path))
-        if stat.S_ISDIR(entry.status.st_mode) and _is_opaque(entry.folder, entry.name):
-            opaque.append(entry.path + b"/")
-    return sorted(found, key=lambda change: change.path)
-
-
-def _below(lowers: Sequence[str], path: bytes) -> os.stat_result | None:
-    """Return what a path is in the layers below, None when it is not there."""
-    parents = path.split(b"/")[:-1]
-    for lower in lowers:
-        root = os.fsencode(lower)
-        status = _lstat(root + b"/" + path)
-        if status is not None:
-            return None if whiteout.is_whiteout(status) else status
-        if _hidden_at(root, parents):
-            return None
-    return None
-
-
-def _hidden_at(root: bytes, parents: list[bytes]) -> bool:
-    """Tell whether a layer hides what those below it have in a folder."""
-    at = root
-    for name in parents:
-        at += b"/" + name
-        status = _lstat(at)
-        if status is None:
-            return False
-        if not stat.S_ISDIR(status.st_mode):
-            return True  # a file, a link or a whiteout in the folder's place
-        if _marked(at):
-            return True
-    return False
-
-
-def _lstat(path: bytes) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _is_opaque(folder: int, name: str) -> bool:
-    return _marked(os.fsencode(f"/proc/self/fd/{folder}/{name}"))
-
-
-def _marked(path: bytes) -> bool:
-    def value(name: str) -> bytes | None:
+        at, old = _before(before, entry.path)
         try:
-            return os.getxattr(path, name, follow_symlinks=False)
-        except OSError:
-            return None
+            if whiteout.is_whiteout(entry.status):
+                if old is not None:
+                    found[entry.path] = "D"
+                continue
+            if old is None:
+                found[entry.path] = "A"
+            elif _differs(at, old, entry):
+                found[entry.path] = "C"
+            if not stat.S_ISDIR(entry.status.st_mode):
+                continue
+            if _is_opaque(entry):
+                opaque.append(entry.path + b"/")
+            if opaque and old is not None and stat.S_ISDIR(old.st_mode):
+                found |= dict.fromkeys(_gone(at, entry), "D")
+        finally:
+            if at is not None:
+                os.close(at)
+    for path in list(found):
+        while path := path.rpartition(b"/")[0]:
+            found.setdefault(path, "C")
+    return [Change(found[path], path) for path in sorted(found)]
 
-    return whiteout.opaque(value)
+
+def _before(root: int, path: bytes) -> tuple[int | None, os.stat_result | None]:
+    """Return the open folder that a path was in, and what it was; None where there was nothing."""
+    parent, _, name = path.rpartition(b"/")
+    try:
+        at = syscalls.openat2(root, parent or b".", _FOLDER, resolve=_RESOLVE)
+    except OSError:
+        return None, None  # no folder then
+    try:
+        return at, os.stat(name, dir_fd=at, follow_symlinks=False)
+    except FileNotFoundError:
+        return at, None
+
+
+def _differs(at: int | None, old: os.stat_result, entry: Entry) -> bool:
+    """Tell whether a file, or what a folder is without its content, is not as before."""
+    new = entry.status
+    if (old.st_mode, old.st_uid, old.st_gid) != (new.st_mode, new.st_uid, new.st_gid):
+        return True
+    if stat.S_ISDIR(new.st_mode):
+        return False
+    if (old.st_size, old.st_rdev) != (new.st_size, new.st_rdev):
+        return True
+    return not _same_time(old.st_mtime_ns, new.st_mtime_ns) or (
+        _capability(at, entry.name) != _capability(entry.folder, entry.name)
+    )
+
+
+def _same_time(one: int, other: int) -> bool:
+    """Tell whether two times are the same; one may have been cut to whole seconds."""
+    second = 10**9
+    cut = one % second == 0 or other % second == 0
+    return one // second == other // second if cut else one == other
+
+
+def _gone(at: int | None, entry: Entry) -> list[bytes]:
+    """Return what was in a folder of which the upper one shows nothing but its own."""
+    old = os.open(entry.name, _FOLDER, dir_fd=at)
+    try:
+        new = os.open(entry.name, _FOLDER, dir_fd=entry.folder)
+        try:
+            names = set(os.listdir(old)) - set(os.listdir(new))
+        finally:
+            os.close(new)
+    finally:
+        os.close(old)
+    return [entry.path + b"/" + os.fsencode(name) for name in names]
+
+
+def _is_opaque(entry: Entry) -> bool:
+    return whiteout.opaque(lambda name: _xattr(entry.folder, entry.name, name))
+
+
+def _capability(folder: int | None, name: str) -> bytes | None:
+    return None if folder is None else _xattr(folder, name, _CAPABILITY)
+
+
+def _xattr(folder: int, name: str, key: str) -> bytes | None:
+    try:
+        return os.getxattr(f"/proc/self/fd/{folder}/{name}", key, follow_symlinks=False)
+    except OSError:
+        return None

@@ -2,6 +2,7 @@
 
 import os
 
+from ferryman.archive import tar
 from ferryman.archive.intake import Taken
 from ferryman.archive.write import HashedSink
 from ferryman.errors import StoreError
@@ -9,10 +10,10 @@ from ferryman.rootfs.pack import pack
 from ferryman.store.lease import Lease
 
 
-def layer_of(upper: str, lease: Lease) -> Taken:
+def layer_of(upper: str, lease: Lease) -> Taken | None:
     """Write the layer to the lease, uncompressed; what was removed is in it as whiteouts.
 
-    Raises StoreError.
+    None when nothing was changed.  Raises StoreError.
     """
     path = lease.path()
     try:
@@ -29,5 +30,7 @@ def layer_of(upper: str, lease: Lease) -> Taken:
             os.close(root)
     except OSError as e:
         raise StoreError(f"cannot write a layer to {lease.store.root}: {e.strerror}") from None
+    if sink.size == len(tar.END):
+        return None
     digest = sink.digest
     return Taken(path, digest, sink.size, diff_id=digest, uncompressed_size=sink.size)

@@ -68,6 +68,19 @@ def mount(rootfs: Rootfs, *, read_only: bool = False) -> str:
     return rootfs.at
 
 
+def mount_before(rootfs: Rootfs) -> str:
+    """Mount a root filesystem as it was before the container wrote to it, and return where.
+
+    In this process's own mount namespace, read-only.  Raises StoreError.
+    """
+    _unmount(rootfs.at)
+    try:
+        overlay.mount_overlay(below(rootfs), None, None, rootfs.at, read_only=True)
+    except OSError as e:
+        raise StoreError(f"cannot mount {e.filename or rootfs.at}: {e.strerror}") from None
+    return rootfs.at
+
+
 def below(rootfs: Rootfs) -> list[str]:
     """Mount what is below that which a container writes, and return where, topmost first.
 
