@@ -43,3 +43,14 @@ def test_ports_of_a_container_that_ends_leave_those_of_others(box: Ferry) -> Non
     box("rm", "--force", "first")
     assert not [rule for rule in rules() if name in rule]
     assert not bridge(box).exists()
+
+
+def test_of_containers_that_end_at_once_one_is_the_last(box: Ferry) -> None:
+    names = [f"many-{number}" for number in range(8)]
+    for name in names:
+        box("run", "-d", "--stop-signal", "KILL", "--name", name, "box:1", "sleep", "1000")
+    stopped = box("stop", *names, "none", check=False)
+    assert stopped.stdout.decode().split() == names
+    assert stopped.stderr == b"Error: No such container: none\n"
+    assert not [rule for rule in rules() if bridge(box).name in rule]
+    assert not bridge(box).exists()

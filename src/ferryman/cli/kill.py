@@ -14,4 +14,4 @@ def command(signal: str, names: tuple[str, ...]) -> int:
     from ferryman.operations.stop import kill
 
     store = container_store()
-    return for_each(names, lambda name: kill(store, name, signal))
+    return for_each(names, lambda name: kill(store, name, signal), at_once=True)

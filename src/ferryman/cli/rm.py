@@ -29,4 +29,4 @@ def command(force: bool, volumes: bool, link: bool, names: tuple[str, ...]) -> i
             if not force:
                 raise
 
-    return for_each(names, one)
+    return for_each(names, one, at_once=True)

@@ -36,4 +36,6 @@ def command(signal: str | None, timeout: int | None, names: tuple[str, ...]) -> 
     from ferryman.operations.stop import stop
 
     store = container_store()
-    return for_each(names, lambda name: stop(store, name, timeout=timeout, signal=signal))
+    return for_each(
+        names, lambda name: stop(store, name, timeout=timeout, signal=signal), at_once=True
+    )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -82,22 +83,18 @@ def _kept(store: Store, lease: Lease, container: Container, image: Image) -> Con
     os.mkdir(aside, 0o711)
     for folder in ("upper", "work", "merged"):
         os.mkdir(f"{aside}/{folder}", 0o755)
-    durable.replace(f"{aside}/image.json", encode(image.target), aside=f"{aside}/new")
+    keep = partial(durable.replace, aside=f"{aside}/new", at_once=False)
+    keep(f"{aside}/image.json", encode(image.target))
     with record.names_locked(store):
         wanted = container.name or made_up({each.name for each in record.every(store)})
         record.check_name(store, wanted)
         container = msgspec.structs.replace(container, name=wanted)
-        durable.replace(
-            f"{aside}/state.json", msgspec.json.encode(State()), aside=f"{aside}/new", mode=0o600
-        )
-        durable.replace(
-            f"{aside}/container.json",
-            msgspec.json.encode(container, enc_hook=str),
-            aside=f"{aside}/new",
-            mode=0o600,
-        )
+        keep(f"{aside}/state.json", msgspec.json.encode(State()), mode=0o600)
+        record_of_it = msgspec.json.encode(container, enc_hook=str)
+        keep(f"{aside}/container.json", record_of_it, mode=0o600)
         with open(f"{aside}/lock", "wb"):
             pass
+        durable.sync_folder(aside)
         os.rename(aside, record.folder(store, container.id))
         durable.sync_folder(store.containers)
     return container

@@ -6,12 +6,12 @@ removed is found among the rules that are there.  Where netavark uses something 
 there are none, and it has to do its own removing.
 """
 
-import hashlib
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from ferryman.image import digest
 from ferryman.runtime import programs
 from ferryman.runtime.changing import change
 from ferryman.runtime.networks import Network
@@ -95,7 +95,9 @@ def without_ports(there: Rules, network: Network, container_id: str, place: Endp
 
 def _chains(network: Network) -> tuple[str, str]:
     """Return netavark's chains for a network: that of its traffic, and that of its ports."""
-    number = hashlib.sha512(network.interface.encode()).hexdigest()[:13].upper()
+    running = digest.hasher("sha512")
+    running.update(network.interface.encode())
+    number = running.hexdigest()[:13].upper()
     return f"NETAVARK-{number}", f"NETAVARK-DN-{number}"
 
 

@@ -86,9 +86,9 @@ def connect(
 ) -> tuple[dict[str, Endpoint], Ports]:
     """Connect the namespace of a container that does not run yet to all its networks.
 
-    Returns its places in them and its published ports, which its state has by then too.  The caller
-    holds the container's lock.  Raises NetworkNotFound, InvalidSettings, NetworkFailed,
-    MissingProgram; what was done by then is for `disconnect`.
+    Returns its places in them and its published ports, which its state has by then too, but for
+    the interfaces' addresses.  The caller holds the container's lock.  Raises NetworkNotFound,
+    InvalidSettings, NetworkFailed, MissingProgram; what was done by then is for `disconnect`.
     """
     if namespace is None:
         return {}, {}
@@ -111,7 +111,6 @@ def connect(
                 container, network, place, published, namespace, main=network is main
             )
             places[network.name] = msgspec.structs.replace(place, mac_address=mac)
-        _keep(store, container, places, held.ports)
     return places, held.ports
 
 
@@ -197,8 +196,8 @@ def _moved(
 def disconnect(store: Store, container: Container, state: State) -> None:
     """Take back what a container that has ended had in its networks.
 
-    Its network namespace need not be there any more.  The caller holds the container's lock, and
-    writes the state without endpoints and ports next.  Doing it twice is harmless.
+    Its network namespace need not be there any more.  The caller holds the container's lock.  The
+    state is without endpoints then.  Doing it twice is harmless.
     """
     if not state.endpoints or _before(state):
         return
@@ -208,6 +207,8 @@ def disconnect(store: Store, container: Container, state: State) -> None:
     with changing():
         for network, place, published in _parts(store, state):
             _leave(store, container, network, place, published)
+        # Before anybody else leaves: the last one has to know that it is.
+        _keep(store, container, {}, {})
 
 
 def _carried(

@@ -256,7 +256,10 @@ def write(store: Store, container: Container) -> None:
 def write_state(store: Store, container_id: str, state: State) -> None:
     """Keep the state; the caller holds the container's lock."""
     path = f"{folder(store, container_id)}/state.json"
-    durable.replace(path, msgspec.json.encode(state), aside=f"{path}.new", mode=0o600)
+    # After a power failure the state before is as good: nothing of either runs any more.
+    durable.replace(
+        path, msgspec.json.encode(state), aside=f"{path}.new", mode=0o600, at_once=False
+    )
 
 
 def read(store: Store, container_id: str) -> Container:

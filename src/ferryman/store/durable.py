@@ -10,11 +10,14 @@ from queue import SimpleQueue
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def replace(path: str, content: bytes, *, aside: str, mode: int = 0o644) -> None:
+def replace(
+    path: str, content: bytes, *, aside: str, mode: int = 0o644, at_once: bool = True
+) -> None:
     """Make the content the file's, all at once.
 
     `aside` is a name on the same filesystem that the caller alone uses; one left by a crash is
-    overwritten.  When it cannot be written, neither file has changed.
+    overwritten.  When it cannot be written, neither file has changed.  Without `at_once` a power
+    failure may bring the old content back until the folder is synced.
     """
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
@@ -28,7 +31,8 @@ def replace(path: str, content: bytes, *, aside: str, mode: int = 0o644) -> None
         # On a full disk even this little is missed.
         os.unlink(aside)
         raise
-    sync_folder(os.path.dirname(path))
+    if at_once:
+        sync_folder(os.path.dirname(path))
 
 
 def write_all(fd: int, content: bytes | bytearray | memoryview) -> None:
