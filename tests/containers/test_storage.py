@@ -136,3 +136,20 @@ def test_a_layer_that_has_to_be_unpacked(box: Ferry, tmp_path: Path) -> None:
     assert box.text("ps", "-aq") == ""
     container = box.text("create", "--network", "none", "odd:1", "/f")
     assert exported(box, container)["f"][:2] == (tarfile.REGTYPE, 0o644)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_layers_go_with_the_last_that_needs_them(two: Ferry, storage: str) -> None:
+    """With an image goes what was made of its layers, but for what others need."""
+    two("create", "--storage", storage, "--network", "none", "--name", "kept", "box:1", "true")
+    two(*RUN, "--rm", "--storage", storage, "two:1", "true")
+    layers = two.root / "layers"
+    assert len(os.listdir(layers)) == 2
+    two("rmi", "two:1")
+    assert len(os.listdir(layers)) == 1
+    two("rmi", "--force", "box:1")
+    assert len(os.listdir(layers)) == 1
+    two("start", "--attach", "kept")
+    two("rm", "kept")
+    two("image", "prune", "--force")
+    assert os.listdir(layers) == os.listdir(two.root / "tmp") == []

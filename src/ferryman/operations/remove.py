@@ -1,6 +1,6 @@
 """Remove: a name goes, and with the last name the image and the layers that nobody else has."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from ferryman.errors import Conflict
@@ -8,6 +8,7 @@ from ferryman.image import config as configs
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor
 from ferryman.image.reference import Reference
+from ferryman.operations import mountable
 from ferryman.runtime import record
 from ferryman.runtime.finish import settled
 from ferryman.runtime.record import Container
@@ -29,6 +30,8 @@ class Pruned(NamedTuple):
     """The images that went, and the bytes that were freed on disk."""
 
     images: tuple[Removed, ...]
+    layers: Sequence[str]
+    """The diff IDs of layers that were mountable and are so no more."""
     freed: int
 
 
@@ -62,6 +65,8 @@ def remove(store: Store, text: str, *, force: bool = False) -> Removed:
 
     update(store, change)
     gone = collect.collect(store, needed)
+    if gone:
+        mountable.prune(store)
     return Removed(_sorted(going), _deleted(image, gone))
 
 
@@ -137,6 +142,7 @@ def prune(store: Store, keep: Callable[[Image], bool]) -> Pruned:
 
     update(store, change)
     gone = collect.collect(store)
+    layers, made = mountable.prune(store)
     # A layer that several of them had goes with the last one.
     deleted: list[tuple[Digest, ...]] = []
     told: set[Digest] = set()
@@ -148,5 +154,6 @@ def prune(store: Store, keep: Callable[[Image], bool]) -> Pruned:
             Removed(_sorted(image.names), digests)
             for image, digests in zip(going, reversed(deleted), strict=True)
         ),
-        sum(gone.values()),
+        layers,
+        sum(gone.values()) + made,
     )

@@ -7,7 +7,6 @@ from ferryman.errors import UsageError
 from ferryman.operations import (
     container_prune,
     image_prune,
-    mountable,
     network_remove,
     volume_prune,
 )
@@ -47,9 +46,8 @@ def prune(
     networks = network_remove.prune(store, filters)
     volumes, content = volume_prune.prune(store, filters) if with_volumes else ([], 0)
     images = image_prune.prune(store, filters, every=every)
-    layers, made = mountable.prune(store)
-    freed = written + content + images.freed + made
-    return Pruned(containers, networks, volumes, images.images, layers, freed)
+    freed = written + content + images.freed
+    return Pruned(containers, networks, volumes, images.images, images.layers, freed)
 
 
 def check(filters: Sequence[str], *, with_volumes: bool) -> None:
