@@ -1,12 +1,11 @@
 """Fifty containers at once: all of them run and answer, and nothing is left when they have gone."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import pytest
 
 from tests.containers.test_life import until
-from tests.machine import Left, Machine, machine, until_equal
+from tests.machine import Left, Machine, until_equal
 
 pytestmark = pytest.mark.slow
 
@@ -15,14 +14,6 @@ PUBLISHED = 20
 FIRST_PORT = 20000
 ANSWERS = {f"127.0.0.1:{FIRST_PORT + i}": f"box{i}" for i in range(PUBLISHED)}
 NAMES = [f"box{i}" for i in range(NUMBER)]
-
-
-@pytest.fixture
-def alone(tmp_path: Path, busybox_tar: Path) -> Iterator[Machine]:
-    """A machine with the image ``box:1``."""
-    with machine(tmp_path / "store") as ferry:
-        ferry("import", "--change", "ENV PATH=/bin", busybox_tar, "box:1")
-        yield ferry
 
 
 def at_once(ferry: Machine, commands: Iterable[Sequence[str]]) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.containers.networks import IMAGE, address, failed, free_subnet, inside, sleeping
+from tests.containers.test_life import until
 from tests.ferry import Ferry
+from tests.machine import Machine
 
 
 @pytest.fixture
@@ -384,3 +386,19 @@ def test_nothing_is_left(net: Ferry) -> None:
     assert bridge.is_dir()
     net("rm", "-f", "one")
     assert not bridge.exists()
+
+
+def test_networks_stay_apart_when_one_has_gone(alone: Machine) -> None:
+    for name in ("one", "other", "passing"):
+        alone("network", "create", name)
+    alone("run", "-d", "--network", "one", "box:1", "httpd", "-f", "-p", "80")
+    alone("run", "-d", "--name", "asks", "--network", "other", "box:1", "sleep", "1000")
+    before = alone.left().firewall
+    alone("run", "--rm", "--network", "passing", "-p", "1080:80", "box:1", "true")
+    until(lambda: alone.left().firewall == before)
+    (one,) = json.loads(alone.text("network", "inspect", "one"))
+    (server,) = one["Containers"].values()
+    address = server["IPv4Address"].partition("/")[0]
+    assert alone.asked([address])[address]
+    asked = alone("exec", "asks", "nc", "-w", "1", address, "80", check=False)
+    assert (asked.returncode, asked.stdout) == (1, b"")

@@ -6,17 +6,21 @@ stores may each have a network of one name.
 
 import json
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from ferryman.errors import FerryError
-from ferryman.runtime import programs
+from ferryman.runtime import programs, record
 from ferryman.runtime.changing import FOLDER, change
 from ferryman.runtime.networks import Network
 from ferryman.runtime.record import Container, Endpoint
 from ferryman.runtime.settings import PortBinding
 
+_NAMES = f"{FOLDER}/aardvark-dns"
+_SERVER = f"{_NAMES}/aardvark.pid"
+_PATIENCE = 5.0  # seconds
 _ANY_PORT = {"1/tcp": [PortBinding(host_port="1")]}
 
 
@@ -61,6 +65,23 @@ def teardown(
     # Without a port it would leave the network's chain for ports, which others may have needed.
     request = _request(container, network, endpoint, ports or _ANY_PORT, main=True)
     _call("teardown", namespace, request, network)
+
+
+def forget_names(network: Network) -> None:
+    """Have the name server forget a network in which nobody is; with the last one it ends."""
+    _forget_dead_server()
+    with suppress(OSError, ValueError):
+        os.unlink(f"{_NAMES}/{network.interface}")
+        with open(_SERVER, encoding="ascii") as f:
+            server = record.process(int(f.read()))
+        if server is None:
+            return
+        if any(name != os.path.basename(_SERVER) for name in os.listdir(_NAMES)):
+            os.kill(server.pid, signal.SIGHUP)  # it looks at what there is anew
+        else:
+            os.kill(server.pid, signal.SIGTERM)
+            record.exited(server, timeout=_PATIENCE)
+            os.unlink(_SERVER)
 
 
 def _request(
@@ -152,9 +173,8 @@ def _said(verb: str, out: str, err: str) -> str:
 
 def _forget_dead_server() -> None:
     """Remove the number of a name server that has died, lest another process be signalled."""
-    path = f"{FOLDER}/aardvark-dns/aardvark.pid"
     with suppress(OSError, ValueError):
-        with open(path, encoding="ascii") as f:
+        with open(_SERVER, encoding="ascii") as f:
             pid = int(f.read())
         try:
             with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
@@ -162,4 +182,4 @@ def _forget_dead_server() -> None:
                     return
         except FileNotFoundError:
             pass
-        os.unlink(path)
+        os.unlink(_SERVER)

@@ -43,6 +43,7 @@ Ports = dict[str, list[PortBinding]]
 
 _PATIENCE = 5.0  # seconds
 _RUNNING = "an ordinary user's container changes its networks only while it does not run"
+_LINKS = "/sys/class/net"
 _PURPOSE = "to connect containers to networks"
 
 
@@ -222,6 +223,23 @@ def _carried(
     return {name: place}, published
 
 
+def clear(store: Store) -> None:
+    """Take back what containers that are in no network any more have left in those of a store.
+
+    There is nothing, unless the state of a container has been lost.  Raises StoreError.
+    """
+    found = [each for each in networks.every(store) if os.path.isdir(f"{_LINKS}/{each.interface}")]
+    if not found:
+        return
+    with changing():
+        for network in found:
+            there = addresses.endpoints(store, network)
+            for container_id in firewall.published(network) - there.keys():
+                firewall.take_back(network, container_id, Endpoint(), alone=False)
+            if not there:
+                _rules_gone(network, "", Endpoint(), alone=True)
+
+
 def _keep(
     store: Store, container: Container, places: Mapping[str, Endpoint], published: Ports
 ) -> State:
@@ -243,7 +261,7 @@ def ready(store: Store, network: Network) -> Network:
     """
     if network.driver != "bridge":
         return network
-    if os.path.exists(f"/sys/class/net/{network.interface}"):
+    if os.path.exists(f"{_LINKS}/{network.interface}"):
         return network
     if not network.subnets or (not network.asked and _collides(network)):
         network = networks.complete(store, msgspec.structs.replace(network, subnets=[]))
@@ -314,15 +332,28 @@ def _leave(
     others.pop(container.id, None)
     if others and not published and not network.names:
         return  # all that it had went with its namespace
-    if not network.names:  # where there are names, netavark has to tell the name server
-        with nullcontext() if others else _bridge_removed(network):
-            if firewall.take_back(network, container.id, place, alone=not others):
-                return
+    # Where others knew the container by a name, netavark has to tell the name server.
+    known = bool(others) and network.names
+    if not known and _rules_gone(network, container.id, place, alone=not others):
+        return
     with _stand_in(place.interface) as namespace:
         if not others:
             _alone(network)
         with suppress(NetworkFailed):  # it goes on after most faults, and there is nobody to tell
             netavark.teardown(container, network, place, published, namespace)
+
+
+def _rules_gone(network: Network, container_id: str, place: Endpoint, *, alone: bool) -> bool:
+    """Take out a container's rules, with `alone` all that is of its network; tell whether it did.
+
+    netavark would take away with the last container of one network what keeps others apart.
+    """
+    with _bridge_removed(network) if alone else nullcontext():
+        if not firewall.take_back(network, container_id, place, alone=alone):
+            return False
+    if alone and network.names:
+        netavark.forget_names(network)
+    return True
 
 
 @contextmanager
@@ -395,7 +426,7 @@ def _own_namespace_after() -> Iterator[None]:
 def _bridge_removed(network: Network) -> Iterator[None]:
     """Have the bridge of a network removed while the block runs: the kernel takes its time."""
     bridge = network.interface
-    if not os.path.isdir(f"/sys/class/net/{bridge}"):
+    if not os.path.isdir(f"{_LINKS}/{bridge}"):
         yield
         return
     ip = programs.needed("ip", "iproute2", _PURPOSE)
@@ -415,7 +446,7 @@ def _alone(network: Network) -> None:
     The kernel takes its time to remove the interfaces of a namespace that has gone; a bridge that
     has one, or is not there, would make netavark leave the network's rules.
     """
-    bridge = f"/sys/class/net/{network.interface}"
+    bridge = f"{_LINKS}/{network.interface}"
     if not os.path.isdir(bridge):
         _ip("link", "add", network.interface, "type", "bridge")
     deadline = time.monotonic() + _PATIENCE
