@@ -12,6 +12,7 @@ from ferryman.operations import (
 )
 from ferryman.operations.filters import LABELS, parsed, pruning
 from ferryman.operations.remove import Removed
+from ferryman.runtime import leftovers
 from ferryman.store.layout import Store
 
 
@@ -42,6 +43,7 @@ def prune(
     case.  Raises InvalidFlag, UsageError, StoreError.
     """
     check(filters, with_volumes=with_volumes)
+    leftovers.give_back(store)
     containers, written = container_prune.prune(store, filters)
     networks = network_remove.prune(store, filters)
     volumes, content = volume_prune.prune(store, filters) if with_volumes else ([], 0)

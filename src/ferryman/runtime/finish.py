@@ -1,15 +1,14 @@
 """The end of a container: what it had is given back, its exit code is kept."""
 
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext, suppress
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import msgspec
 
-from ferryman.runtime import cgroups, filesystem, network, record
+from ferryman.runtime import cgroups, filesystem, leftovers, network, record
 from ferryman.runtime.engine import Engine
 from ferryman.runtime.record import Container, State, exited
 from ferryman.store.durable import remove
@@ -18,7 +17,6 @@ from ferryman.store.layout import Store
 KILLED = 137
 _PATIENCE = 10.0  # seconds
 _PAUSE = 0.002
-_PROGRAMS = {b"conmon", b"crun", b"runc"}
 
 
 def finish(
@@ -35,7 +33,7 @@ def finish(
     folder = record.folder(store, container.id)
     code = exit_code(folder, container.id)
     if code is None or state.starter is not None:
-        _end_programs(folder)
+        leftovers.end_programs(folder)
     engine = Engine(state.runtime, f"{folder}/oci") if state.runtime else None
     with engine.deleting(container.id) if engine else nullcontext():
         filesystem.unmount(store, container)
@@ -57,37 +55,6 @@ def finish(
     record.write_state(store, container.id, ended)
     remove(f"{folder}/oci")
     return ended
-
-
-def _end_programs(folder: str) -> None:
-    """End monitors and runtimes that are at work on a container, and that nobody waits for.
-
-    The command that started them has died in between, or the monitor before the runtime.
-    """
-    # One that is just becoming another process is missed by a look at all of them, not by two.
-    missed = 0
-    while missed < 2:
-        found = list(_programs(folder))
-        for pid in found:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        missed = 0 if found else missed + 1
-        time.sleep(_PAUSE)
-
-
-def _programs(folder: str) -> Iterator[int]:
-    """Yield the numbers of all monitors and runtimes that have been given a container's folder."""
-    within = os.fsencode(f"{folder}/")
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as f:
-                words = f.read().split(b"\0")
-        except OSError:
-            continue  # it has just ended
-        if any(word.startswith(within) for word in words) and _PROGRAMS & set(
-            map(os.path.basename, words)
-        ):
-            yield int(pid)
 
 
 def exit_code(folder: str, container_id: str) -> int | None:

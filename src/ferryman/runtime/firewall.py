@@ -6,6 +6,7 @@ removed is found among the rules that are there.  Where netavark uses something 
 there are none, and it has to do its own removing.
 """
 
+import re
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ _PORTS = "NETAVARK-HOSTPORT-DNAT"
 _ISOLATED = "NETAVARK_ISOLATION_1"
 # What the rules for a published port have in common, and with no other on the machine.
 _PORT = ("-d", "-p", "--dport")
+
+_ID = re.compile(r"\bid: ([0-9a-f]{64})\b")
 
 Rules = Mapping[str, Sequence[str]]
 """By table: the lines of chains and rules, as iptables-save(8) prints them."""
@@ -43,6 +46,19 @@ def take_back(network: Network, container_id: str, place: Endpoint, *, alone: bo
         if removal:
             done = _restored(version, removal)
     return done
+
+
+def published(network: Network) -> set[str]:
+    """Return the IDs of the containers that have rules for published ports in a network."""
+    _, chain = _chains(network)
+    return {
+        match[1]
+        for version in ("ip6tables", "iptables")
+        for lines in rules(_saved(version)).values()
+        for line in lines
+        if line.startswith(f"-A {_PORTS} ") and line.endswith(f" {chain}")
+        if (match := _ID.search(line))
+    }
 
 
 def rules(text: str) -> Rules:
@@ -87,6 +103,7 @@ def without_ports(there: Rules, network: Network, container_id: str, place: Endp
         ways = [line for line in lines if line.startswith(f"-A {_PORTS} ") and container_id in line]
         led = {line: _options(line) for line in lines if line.startswith(f"-A {chain} ")}
         ports = {_port(options) for options in led.values() if _destination(options) in addresses}
+        ports |= {_port(_options(line)) for line in ways}
         ours = [*ways, *(line for line, options in led.items() if _port(options) in ports)]
         if ours:
             found[table] = [_removal(line) for line in ours]
