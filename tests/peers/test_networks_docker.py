@@ -113,6 +113,7 @@ def test_words(docker: Command, ferry: Ferry, line: str) -> None:
     assert ours.err.casefold() == theirs.err.casefold()
 
 
+MEMBERS = "{{range .Containers}}{{.Name}} {{.IPv4Address}}{{end}}"
 LIFE = f"""
 network create --subnet {SUBNET} --label a=b --label c net
 network create --internal --label a=b inner
@@ -124,6 +125,9 @@ run -d --name one -p 127.0.0.1::80 -p 127.0.0.1::53/udp {IMAGE} sleep 1000
 run -d --name host --network host {IMAGE} sleep 1000
 run -d --name none --network none {IMAGE} sleep 1000
 run -d --name guest --network container:one {IMAGE} sleep 1000
+ps --format '{{{{.Names}}}} {{{{.Networks}}}}'
+ps -f network=net -f network=none -f network=nope --format '{{{{.Names}}}}'
+network inspect -f '{MEMBERS}' host none net
 network ls -f type=custom
 network ls -f label=a=b -f driver=bridge --format '{{{{.Name}}}} {{{{.Internal}}}}'
 network ls -f name=ne -f type=builtin
@@ -144,6 +148,7 @@ inspect -f '{{{{range $name, $_ := .NetworkSettings.Networks}}}}{{{{$name}}}} {{
 exec one sh -c 'ip -4 addr show eth1 | grep inet'
 exec one ls /sys/class/net
 network rm net
+network inspect -f '{MEMBERS}' net
 network prune -f --filter label=a
 network disconnect nope one
 network disconnect inner one

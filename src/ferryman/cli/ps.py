@@ -98,7 +98,6 @@ def fields(row: "Row", *, no_trunc: bool, now: float, size: str) -> dict[str, An
     if not no_trunc:
         mounts = [shortened(mount, _MOUNT_WIDTH) for mount in mounts]
     created = seconds(container.created)
-    mode = container.host_config.network_mode
     return {
         "ID": container.id if no_trunc else container.short,
         "Image": _image(container.image, no_trunc=no_trunc),
@@ -113,7 +112,7 @@ def fields(row: "Row", *, no_trunc: bool, now: float, size: str) -> dict[str, An
         "Labels": ",".join(f"{k}={v}" for k, v in sorted(container.config.labels.items())),
         "Mounts": ",".join(mounts),
         "LocalVolumes": str(sum(mount.type == "volume" for mount in container.mounts)),
-        "Networks": ",".join(container.networks) or ("bridge" if mode == "default" else mode),
+        "Networks": ",".join(container.in_networks),
     }
 
 

@@ -94,8 +94,7 @@ def _mount(mount: MountPoint) -> dict[str, Any]:
 
 def _network_settings(store: Store, container: Container, state: State) -> dict[str, Any]:
     endpoints: dict[str, Any] = {}
-    mode = container.host_config.network_mode
-    for name in container.networks or ([mode] if mode in ("host", "none") else []):
+    for name in container.in_networks:
         endpoints[name] = _endpoint(store, container, state, name)
     for name in state.endpoints:
         endpoints.setdefault(name, _endpoint(store, container, state, name))
@@ -118,6 +117,7 @@ def _network_settings(store: Store, container: Container, state: State) -> dict[
 
 def _endpoint(store: Store, container: Container, state: State, name: str) -> dict[str, Any]:
     endpoint = state.endpoints.get(name, record.Endpoint())
+    number = endpoint.network_id or networks.id_of(store, name)
     request = container.networks.get(name)
     return {
         "IPAMConfig": {"IPv4Address": request.ip_address}
@@ -127,10 +127,8 @@ def _endpoint(store: Store, container: Container, state: State, name: str) -> di
         "Aliases": endpoint.aliases,
         "MacAddress": endpoint.mac_address,
         "DriverOpts": None,
-        "NetworkID": endpoint.network_id or networks.id_of(store, name),
-        "EndpointID": addresses.endpoint_id(container.id, endpoint.network_id)
-        if state.up and endpoint.network_id
-        else "",
+        "NetworkID": number,
+        "EndpointID": addresses.endpoint_id(container.id, number) if state.up and number else "",
         "Gateway": endpoint.gateway,
         "IPAddress": endpoint.ip_address,
         "IPPrefixLen": endpoint.ip_prefix_len,

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from ferryman.errors import FerryError, UsageError
 from ferryman.image.config import seconds
 from ferryman.operations.filters import labelled
 from ferryman.operations.filters import parsed as parsed_filters
-from ferryman.runtime import record
+from ferryman.runtime import networks, record
 from ferryman.runtime.finish import settled
+from ferryman.runtime.networks import NetworkNotFound
 from ferryman.runtime.record import Container, ContainerNotFound, State
 from ferryman.store.images import find as find_image
 from ferryman.store.layout import Store
@@ -137,11 +139,11 @@ def _volume(store: Store, values: list[str]) -> Test:
 
 
 def _network(store: Store, values: list[str]) -> Test:
-    def test(row: Row) -> bool:
-        mode = row.container.host_config.network_mode
-        return any(value == mode or value in row.container.networks for value in values)
-
-    return test
+    wanted = set(values)
+    for value in values:
+        with suppress(NetworkNotFound):
+            wanted.add(networks.find(store, value).name)
+    return lambda row: not wanted.isdisjoint(row.container.in_networks)
 
 
 def _port(pick: Callable[[Row], set[str]]) -> Callable[[Store, list[str]], Test]:

@@ -7,8 +7,9 @@ import msgspec
 
 from ferryman.runtime import addresses, network, networks, record
 from ferryman.runtime.changing import changing
+from ferryman.runtime.finish import settled
 from ferryman.runtime.networks import Network
-from ferryman.runtime.record import ContainerNotFound
+from ferryman.runtime.record import ContainerNotFound, Endpoint
 from ferryman.store.layout import Store
 
 
@@ -45,18 +46,24 @@ def inspect(store: Store, text: str) -> dict[str, Any]:
 
 def _containers(store: Store, found: Network) -> dict[str, Any]:
     described: dict[str, Any] = {}
-    for container_id, place in sorted(addresses.endpoints(store, found).items()):
+    for container in sorted(record.every(store), key=lambda each: each.id):
+        if found.name not in container.in_networks:
+            continue
         try:
-            name = record.read(store, container_id).name
+            state = settled(store, container)
         except ContainerNotFound:
             continue
-        described[container_id] = {
-            "Name": name,
-            "EndpointID": addresses.endpoint_id(container_id, found.id),
-            "MacAddress": place.mac_address,
-            "IPv4Address": _with_length(place.ip_address, place.ip_prefix_len),
-            "IPv6Address": _with_length(place.global_ipv6_address, place.global_ipv6_prefix_len),
-        }
+        place = state.endpoints.get(found.name, Endpoint())
+        if state.up:
+            described[container.id] = {
+                "Name": container.name,
+                "EndpointID": addresses.endpoint_id(container.id, found.id),
+                "MacAddress": place.mac_address,
+                "IPv4Address": _with_length(place.ip_address, place.ip_prefix_len),
+                "IPv6Address": _with_length(
+                    place.global_ipv6_address, place.global_ipv6_prefix_len
+                ),
+            }
     return described
 
 

@@ -95,6 +95,12 @@ class Container(msgspec.Struct, frozen=True):
         return self.id[:12]
 
     @property
+    def in_networks(self) -> list[str]:
+        """The names of the networks that it is in when it runs; none for ``container:``."""
+        mode = self.host_config.network_mode
+        return list(self.networks) or ([mode] if mode in ("host", "none") else [])
+
+    @property
     def command(self) -> list[str]:
         """Entry point and arguments."""
         return [*(self.config.entrypoint or []), *(self.config.cmd or [])]
