@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from ferryman.rootfs import erofs_mount, posix_acl
 from tests.containers.test_life import RUN, said, state, until
 from tests.ferry import Ferry
+from tests.images import layout, made, member, packed, tar_of
 from tests.rootfs.layers import acl, item, write
 from tests.rootfs.test_loop import devices, gone
 
@@ -153,3 +155,30 @@ def test_layers_go_with_the_last_that_needs_them(two: Ferry, storage: str) -> No
     two("rm", "kept")
     two("image", "prune", "--force")
     assert os.listdir(layers) == os.listdir(two.root / "tmp") == []
+
+
+def test_check_of_what_was_made_of_layers(box: Ferry) -> None:
+    """Damage to an index or to a tar is found, and goes: both are made anew."""
+    busybox = Path(shutil.which("busybox") or "").read_bytes()
+    image = made(tar_of(member("bin/true", busybox, mode=0o755)), names=("gz:1",))
+    box("load", input=packed(layout(image, compression="gzip")))
+    run = (*RUN, "--rm", "--storage", "erofs")
+    for name in ("box:1", "gz:1"):
+        box(*run, name, "/bin/true")
+    assert box.text("system", "check", "--verify").endswith("The store is clean")
+    layers = box.root / "layers"
+    (tar,) = layers.glob("*/layer.tar")
+    (index,) = (each for each in layers.glob("*/index.erofs") if each.parent != tar.parent)
+    for path in (tar, index):
+        content = path.read_bytes()
+        path.write_bytes(content[:2000] + bytes([content[2000] ^ 1]) + content[2001:])
+    found = box("system", "check", "--verify", check=False)
+    assert found.returncode == 1
+    said_so = {f"{path} is damaged: it is made anew when it is gone" for path in (tar, index)}
+    assert said_so <= set(found.stdout.decode().splitlines())
+    box("system", "check", "--repair", "--force")
+    assert not tar.exists()
+    assert not index.exists()
+    for name in ("box:1", "gz:1"):
+        box(*run, name, "/bin/true")
+    assert box.text("system", "check", "--verify").endswith("The store is clean")

@@ -320,6 +320,20 @@ def test_a_damaged_index_is_made_anew(here: Store, tar: bytes, tmp_path: Path, s
     assert index.read_bytes() == good
 
 
+def test_an_index_that_the_kernel_refuses(here: Store, tar: bytes) -> None:
+    """It goes, so that the next start has another."""
+    made = one(here, put(here, tar))
+    index = Path(made.folder, "index.erofs")
+    good = index.read_bytes()
+    index.write_bytes(good[:1536] + b"\xff" * 64 + good[1600:])
+    with pytest.raises(OSError, match=r"index\.erofs"):
+        look(made)
+    assert not index.exists()
+    assert one(here, put(here, tar)) == made
+    assert index.read_bytes() == good
+    assert look(made)[b"x"].xattrs == {"user.u": b"v"}
+
+
 def test_needed_layers_stay(here: Store, tmp_path: Path) -> None:
     layers = [put(here, write(tmp_path / "tar", item(b"f%d" % n)).read_bytes()) for n in range(4)]
     ready(here, layers[0], storage="extract")

@@ -17,6 +17,7 @@ from ferryman.cli.units import human_size
 @click.option("-q", "--quiet", is_flag=True, help="Suppress the progress output")
 def command(verify: bool, repair: bool, force: bool, quiet: bool) -> int:
     """Check that the store is whole."""
+    from ferryman.operations import mountable
     from ferryman.operations.progress import counter
     from ferryman.store import check as checking
 
@@ -27,14 +28,17 @@ def command(verify: bool, repair: bool, force: bool, quiet: bool) -> int:
             verify=verify or repair,
             advance=counter(progress, "store", "Verifying", 0),
         )
+        damaged = mountable.damaged(store) if verify or repair else []
     for fault in report.faults:
         click.echo(fault.what)
+    for path in damaged:
+        click.echo(f"{path} is damaged: it is made anew when it is gone")
     if report.verified:
         click.echo(f"Verified {report.verified} blobs")
     if report.garbage:
         size = human_size(sum(report.garbage.values()))
         click.echo(f"{len(report.garbage)} blobs ({size}) belong to no image: see system prune")
-    if not report.faults:
+    if not report.faults and not damaged:
         click.echo("The store is clean")
         return 0
     if not repair:
@@ -43,10 +47,13 @@ def command(verify: bool, repair: bool, force: bool, quiet: bool) -> int:
     for fault in report.faults:
         if fault.blob:
             click.echo(f"Would remove blob {fault.blob}")
+    for path in damaged:
+        click.echo(f"Would remove {path}")
     for entry in checking.broken(store, report):
         click.echo(f"Would remove image {entry.name.familiar if entry.name else entry.digest}")
     if not force and not confirmed("WARNING! This will remove all of the above."):
         return 1
+    mountable.discard(damaged)
     checking.repair(store, report)
     click.echo("Removed: what is left is whole")
     return 0

@@ -24,7 +24,8 @@ _FORM = b"ferry 1"
 def head(inodes: int, blocks: int, tar_blocks: int, identity: bytes) -> bytes:
     """Return the head of an image with so many inodes and blocks, those of the head among them.
 
-    `tar_blocks` are the device's, `identity` is the volume's UUID.
+    `tar_blocks` are the device's, `identity` is the volume's UUID: half the SHA-256 of all that
+    follows.
     """
     superblock = _SUPERBLOCK.pack(
         _MAGIC,
@@ -69,3 +70,13 @@ def is_index_of(index: str, tar: str) -> bool:
         return False
     said = _SUPERBLOCK.unpack_from(begin, _SUPERBLOCK_AT)
     return begin == head(said[6], size // BLOCK, tar_blocks, said[12])
+
+
+def is_whole(index: str) -> bool:
+    """Tell whether all that an image says is as it was written; raises OSError."""
+    import hashlib
+
+    with open(index, "rb") as f:
+        begin = f.read(SIZE)
+        digest = hashlib.file_digest(f, "sha256").digest()
+    return len(begin) == SIZE and _SUPERBLOCK.unpack_from(begin, _SUPERBLOCK_AT)[12] == digest[:16]

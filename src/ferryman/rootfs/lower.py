@@ -12,6 +12,7 @@
 Each appears whole, by a rename, once it is on the disk (`prepare`).
 """
 
+import errno
 import os
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from ferryman.store.lease import Lease, collect_lock, protected
 from ferryman.store.lock import locked
 
 EROFS, TREE = "erofs", "tree"
+_REFUSED = (errno.EUCLEAN, errno.EINVAL, errno.EOPNOTSUPP)
 
 
 class Layer(NamedTuple):
@@ -89,7 +91,13 @@ def mount(lower: Lower) -> str:
     at = f"{lower.folder}/mounted"
     # The namespace may be a copy of one in which it is mounted already.
     if not os.path.ismount(at):
-        fd = erofs_mount.mounted(f"{lower.folder}/index.erofs", lower.tar, lower.folder)
+        index = f"{lower.folder}/index.erofs"
+        try:
+            fd = erofs_mount.mounted(index, lower.tar, lower.folder)
+        except OSError as e:
+            if e.errno in _REFUSED:
+                os.unlink(index)  # it was good when it was made: the next start makes another
+            raise OSError(e.errno, e.strerror, index) from None
         try:
             syscalls.move_mount(fd, at)
         finally:
