@@ -107,6 +107,21 @@ def test_read_only(box: Ferry, file: Path) -> None:
     assert box.text("start", "-a", "firm") == "file"
 
 
+def test_tars(box: Ferry, tmp_path: Path) -> None:
+    box("create", *RUN[1:], "--name", "takes", "box:1", "find", "/tmp", "-type", "f")
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        # Whiteouts are names like others where no layer is meant.
+        for name in ("plain", ".wh.x", "deep/.wh..wh..opq"):
+            archive.addfile(tarfile.TarInfo(name))
+    box("cp", "-", "takes:/tmp", input=content.getvalue())
+    box("cp", "-", "takes:/tmp", input=b"")
+    words = box.text("start", "-a", "takes").split()
+    assert sorted(words) == ["/tmp/.wh.x", "/tmp/deep/.wh..wh..opq", "/tmp/plain"]
+    line = box("cp", "-", "takes:/tmp", input=b"garbage\n", check=False).stderr.decode()
+    assert line == "Error: stdin is not a tar archive, or truncated: it has 8 bytes\n"
+
+
 def test_words(box: Ferry, tmp_path: Path, file: Path) -> None:
     box("create", *RUN[1:], "--name", "told", "box:1")
     assert box("cp", file, "told:/tmp").stderr == b""

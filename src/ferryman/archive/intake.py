@@ -41,6 +41,22 @@ def nothing(_: int) -> None:
     """Take no notice of progress."""
 
 
+def plain(
+    store: Store, stream: Stream, what: str, advance: Advance = nothing
+) -> tuple[Stream, Advance]:
+    """Return a stream without its compression, and who is still to be told of its bytes.
+
+    What it grows to is limited by the store's free space.  Raises InvalidArchive.
+    """
+    head = stream.read(compression.HEAD)
+    form = compression.recognise(head)
+    whole: Stream = RewoundStream(head, stream)
+    if form == "none":
+        return whole, advance
+    inner = compression.decompressed(Counted(whole, advance), form, what)
+    return Bounded(inner, free_space(store), what), nothing
+
+
 def take(
     stream: Stream,
     size: int | None,

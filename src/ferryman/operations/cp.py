@@ -289,14 +289,17 @@ def _as_tar(found: Spot, name: str) -> int:
 
 
 def _from_tar(store: Store, to: Spot, owner: Owner) -> int:
-    """Unpack a tar from standard input into a folder; return the bytes of the files."""
+    """Unpack a tar, plain or compressed, from standard input; return the bytes of the files."""
     with hold(store) as lease:
-        taken = intake.take(PipeStream(0, "stdin"), None, lease, "stdin")
+        stream, _ = intake.plain(store, PipeStream(0, "stdin"), "stdin")
+        taken = intake.take(stream, None, lease, "stdin")
+        if not taken.size:
+            return 0
         unpacked = lease.path()
         os.mkdir(unpacked, 0o700)
         tar = os.open(taken.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            extract.extract(members.Layer(tar, taken.size, "stdin"), unpacked)
+            extract.extract(members.Layer(tar, taken.size, "stdin"), unpacked, plain=True)
         finally:
             os.close(tar)
         below, into = os.open(unpacked, _FOLDER), _folder(to)

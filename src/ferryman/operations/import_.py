@@ -7,13 +7,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from ferryman.archive import compression, intake, read, tar
+from ferryman.archive import intake, read, tar
 from ferryman.archive.stream import (
-    Bounded,
-    Counted,
     FileStream,
     PipeStream,
-    RewoundStream,
     Stream,
 )
 from ferryman.build.change import apply_changes
@@ -93,17 +90,8 @@ def import_(
 def _layer(source: Source, lease: Lease, progress: Progress) -> intake.Taken:
     stream, size, what, _ = source
     count = counter(progress, what, "Importing", size)
-    head = stream.read(compression.HEAD)
-    form = compression.recognise(head)
-    whole: Stream = RewoundStream(head, stream)
+    whole, count = intake.plain(lease.store, stream, what, count)
     check = tar.Check(what, _MAX_MEMBERS)
-    if form != "none":
-        whole = Bounded(
-            compression.decompressed(Counted(whole, count), form, what),
-            intake.free_space(lease.store),
-            what,
-        )
-        count = intake.nothing
     taken = intake.take(whole, None, lease, what, advance=count, watch=check.see)
     check.finish()
     return taken

@@ -27,17 +27,18 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def extract(layer: Layer, into: str, *, user: bool = False) -> None:
+def extract(layer: Layer, into: str, *, user: bool = False, plain: bool = False) -> None:
     """Unpack a layer to a folder, which is empty and this process's alone.
 
     Modes, owners, times to the nanosecond, xattrs, hard links, sparse files and devices are those
     of the layer; whiteouts become overlay's marks, in ``user.`` attributes with `user` (see
     `overlay.user_xattrs`), where devices are left out too: an ordinary user has no use for them.
+    With `plain` it is no layer but any tar, in which a whiteout is a file like others.
     Raises InvalidArchive, InvalidImage, StoreError.
     """
     root = os.open(into, _FOLDER)
     try:
-        _Extraction(layer, root, user).run(tree.tree(layer))
+        _Extraction(layer, root, user).run(tree.tree(layer, plain=plain))
     finally:
         os.close(root)
 

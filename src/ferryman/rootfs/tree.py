@@ -95,9 +95,12 @@ def xattrs(node: Node, *, user: bool) -> Iterator[tuple[bytes, bytes]]:
         yield whiteout.origin_xattr(user=user), b""
 
 
-def tree(layer: Layer) -> Node:
-    """Return the root of a layer's tree; raises InvalidArchive, InvalidImage."""
-    builder = _Builder(layer.what)
+def tree(layer: Layer, *, plain: bool = False) -> Node:
+    """Return the root of a layer's tree, or of a `plain` tar's, whose whiteouts are mere names.
+
+    Raises InvalidArchive, InvalidImage.
+    """
+    builder = _Builder(layer.what, plain)
     for path, member in members.members(layer):
         builder.add(path, member)
     return builder.finish()
@@ -112,8 +115,9 @@ class _Place(NamedTuple):
 
 
 class _Builder:
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, plain: bool) -> None:
         self._what = what
+        self._plain = plain
         self._root = Node(IMPLIED)
         self._count = 0
         self._steps = 0
@@ -133,7 +137,7 @@ class _Builder:
         children = _children(folder)
         if member.type == tar.FOLDER and self._last.depth == MAX_DEPTH:
             raise self._too_deep()
-        if name.startswith(whiteout.PREFIX):
+        if not self._plain and name.startswith(whiteout.PREFIX):
             if name == whiteout.OPAQUE:
                 folder.opaque = True
                 return
@@ -176,7 +180,7 @@ class _Builder:
         _children(folder)[name] = node
         if node.is_whiteout:
             folder.hides = True
-        if name.startswith(whiteout.META_PREFIX):
+        if not self._plain and name.startswith(whiteout.META_PREFIX):
             self._dropped.append((folder, name))
 
     def _new(self, member: Member, name: bytes) -> Node:
