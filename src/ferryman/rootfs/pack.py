@@ -74,8 +74,8 @@ def _walk(
             if found is None:
                 _leave(stack)
                 continue
-            name, is_folder, is_file = found
-            path = level.prefix + os.fsencode(name)
+            as_bytes, name, is_folder, is_file = found
+            path = level.prefix + as_bytes
             if skip and skip(path):
                 continue
             yield path, level.fd, name, is_file
@@ -98,10 +98,15 @@ class _Level:
         self.prefix = prefix
         with os.scandir(fd) as entries:
             names = [
-                (each.name, each.is_dir(follow_symlinks=False), each.is_file(follow_symlinks=False))
+                (
+                    os.fsencode(each.name),
+                    each.name,
+                    each.is_dir(follow_symlinks=False),
+                    each.is_file(follow_symlinks=False),
+                )
                 for each in entries
             ]
-        names.sort(key=lambda found: os.fsencode(found[0]))
+        names.sort()
         self.names = iter(names)
         self._identity = _identity(fd)
 
