@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import os
 import re
+import resource
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -574,3 +575,36 @@ def test_full(tmp_path: Path) -> None:
         with opened(layer) as source, pytest.raises(StoreError) as caught:
             extract(source, str(disk / "into"))
     assert str(caught.value) == "cannot unpack the layer: No space left on device"
+
+
+@pytest.mark.slow
+def test_a_million_members(tmp_path: Path) -> None:
+    """What is replaced in the same layer takes neither memory nor, on the disk, time."""
+    kinds: list[Callable[[bytes], Item]] = [
+        item,
+        lambda name: symlink(name, b"nowhere"),
+        folder,
+        lambda name: item(os.path.dirname(name) + b"/.wh." + os.path.basename(name)),
+        lambda name: hardlink(name, b"first"),
+    ]
+    names = [b"%d/%d" % (n % 100, n) for n in range(20_000)]
+    layer = tmp_path / "layer.tar"
+    with open(layer, "wb") as f:
+        f.write(tar.header(item(b"first").member))
+        for kind in kinds * 2:
+            members = b"".join(tar.header(kind(name).member) for name in names)
+            for _ in range(5):
+                f.write(members)
+        f.write(tar.END)
+    assert layer.stat().st_size > 1_000_000 * tar.BLOCK
+    into = tmp_path / "into"
+    into.mkdir()
+
+    def memory() -> int:
+        with opened(layer) as source:
+            extract(source, str(into))
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    assert apart(memory) < 200 << 10  # KiB
+    assert sum(len(files) for _, _, files in os.walk(into)) == 20_001
+    assert (into / "first").stat().st_nlink == 20_001
