@@ -13,6 +13,7 @@ from benchmarks.peers import Peers
 from benchmarks.stores import Ready, Stores, empty, loaded
 
 FIFTY, PUBLISHED = 50, 20
+PIPED = "100MB"
 _COMMITTED = "ferry-bench/committed:1"
 
 # Starts the engine's command ("$@") for all containers at once, then stops them at once.
@@ -39,6 +40,7 @@ def container_cases(peers: Peers, images: Images) -> Sequence[Case]:
         _first_run(peers, images),
         _export(peers, images),
         _commit(peers, images),
+        _pipe(peers, images),
         _fifty(peers, images),
     ]
 
@@ -115,6 +117,19 @@ def _commit(peers: Peers, images: Images) -> Case:
         "Commit a container that has written a copy of its /usr/lib",
         images.archive,
         _engines(peers, _preparing(peers, stores, prepare), commit),
+    )
+
+
+def _pipe(peers: Peers, images: Images) -> Case:
+    def through(engine: Command) -> Pipeline:
+        source = Command(("head", "-c", PIPED, str(images.rootfs)))
+        return source, engine.with_flags("run", "--rm", "--interactive", NAME, "cat")
+
+    return Case(
+        "run-pipe",
+        f"Send {PIPED} through a container (run --rm -i IMAGE cat)",
+        images.rootfs,
+        _engines(peers, _warm(peers, images), through),
     )
 
 

@@ -17,6 +17,7 @@ import pytest
 from tests.conftest import BOX
 from tests.containers.test_life import RUN, said, state, until
 from tests.ordinary import OrdinaryFerry, User, ordinary_user
+from tests.terminal import Terminal
 
 _PROGRAMS = ("conmon", "runc", "busybox", "newuidmap", "pasta", "useradd", "pkill", "setpriv")
 WEB = ("sh", "-c", "mkdir -p /w; echo hello > /w/index.html; exec httpd -f -p 8000 -h /w")
@@ -401,3 +402,34 @@ def test_a_program_is_missing(
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith(f"Error: {program} is needed to ")
     assert line.endswith(f" ordinary user: install the package {package}")
+
+
+def test_what_it_uses_and_does(mine: OrdinaryFerry) -> None:
+    """Counted by its processes where a user has no control groups."""
+    script = "while :; do :; done & dd if=/dev/zero of=/dev/shm/held bs=1M count=20; exec cat"
+    mine(*RUN, "-dit", "--name", "busy", BOX, "sh", "-c", script)
+    titles, *rows = mine.text("top", "busy").splitlines()
+    assert titles.split()[:2] == ["UID", "PID"]
+    assert [row.split()[-1] for row in rows] == ["cat", "cat"]  # the shell's words end so, too
+    shown = json.loads(mine.text("stats", "--no-stream", "--format", "json", "busy"))
+    assert float(shown["CPUPerc"].rstrip("%")) > 5
+    assert shown["PIDs"] == "2"
+    assert not shown["MemUsage"].startswith("0B")
+
+
+def test_at_a_terminal(mine: OrdinaryFerry) -> None:
+    mine(*RUN, "-d", "--name", "host", BOX, "sleep", "1000")
+    for words in ((*RUN, "--rm", "-it", BOX, "sh"), ("exec", "-it", "host", "sh")):
+        shell = Terminal(mine.at(None), *words, rows=31, columns=77)
+        try:
+            shell.until("# ")
+            shell.type("stty size\r")
+            shell.until("\n31 77\r\n")
+            shell.resize(43, 99)
+            shell.type("while [ \"$(stty size)\" != '43 99' ]; do sleep 0.1; done; echo ok\r")
+            shell.until("\nok\r\n")
+            shell.type("exit 7\r")
+            assert shell.ended() == 7
+            assert shell.settings == shell.before
+        finally:
+            shell.close()
