@@ -13,7 +13,6 @@ from benchmarks.peers import Peers
 from benchmarks.stores import Ready, Stores, empty, loaded
 
 FIFTY, PUBLISHED = 50, 20
-PIPED = "100MB"
 _COMMITTED = "ferry-bench/committed:1"
 
 # Starts the engine's command ("$@") for all containers at once, then stops them at once.
@@ -122,13 +121,13 @@ def _commit(peers: Peers, images: Images) -> Case:
 
 def _pipe(peers: Peers, images: Images) -> Case:
     def through(engine: Command) -> Pipeline:
-        source = Command(("head", "-c", PIPED, str(images.rootfs)))
+        source = Command(("cat", str(images.gzipped)))
         return source, engine.with_flags("run", "--rm", "--interactive", NAME, "cat")
 
     return Case(
         "run-pipe",
-        f"Send {PIPED} through a container (run --rm -i IMAGE cat)",
-        images.rootfs,
+        "Send a file through a container (run --rm -i IMAGE cat)",
+        images.gzipped,
         _engines(peers, _warm(peers, images), through),
     )
 
