@@ -288,6 +288,10 @@ def test_connect_and_disconnect_what_does_not_run(net: Ferry, subnet: str) -> No
     assert again == f"Error: container {one} is not connected to the network bridge"
     net("start", "one")
     assert inside(net, one, "ls /sys/class/net").split() == ["eth0", "lo"]
+    net("stop", "-t", "0", "one")
+    net("network", "disconnect", "net", "one")
+    net("start", "one")
+    assert inside(net, one, "ls /sys/class/net") == "lo"
 
 
 def test_published_ports_move_to_the_next_network(net: Ferry) -> None:
