@@ -1,11 +1,14 @@
 """Containers of an ordinary user, with subordinate IDs and nothing else."""
 
+import contextlib
 import io
 import json
 import os
+import random
 import shutil
 import signal
 import socket
+import subprocess
 import tarfile
 import threading
 import urllib.request
@@ -14,12 +17,23 @@ from pathlib import Path
 
 import pytest
 
+from ferryman.runtime import pasta
 from tests.conftest import BOX
 from tests.containers.test_life import RUN, said, state, until
 from tests.ordinary import OrdinaryFerry, User, ordinary_user
 from tests.terminal import Terminal
 
-_PROGRAMS = ("conmon", "runc", "busybox", "newuidmap", "pasta", "useradd", "pkill", "setpriv")
+_PROGRAMS = (
+    "conmon",
+    "runc",
+    "crun",
+    "busybox",
+    "newuidmap",
+    "pasta",
+    "useradd",
+    "pkill",
+    "setpriv",
+)
 WEB = ("sh", "-c", "mkdir -p /w; echo hello > /w/index.html; exec httpd -f -p 8000 -h /w")
 
 
@@ -106,6 +120,16 @@ def test_images_move(mine: OrdinaryFerry) -> None:
     assert len(ids) == 1
     assert mine.text(*RUN, "--rm", BOX, "echo", "runs", root=other) == "runs"
     shutil.rmtree(other)
+    assert entries(mine("image", "export", BOX).stdout)["setuid"][1:4] == (0o4755, 0, 0)
+    assert mine.text("image", "diff", BOX, BOX) == ""
+
+
+@pytest.mark.parametrize("runtime", ["runc", "crun"])
+def test_runtimes(mine: OrdinaryFerry, runtime: str) -> None:
+    mine(*RUN, "-d", "--name", "busy", "--runtime", runtime, BOX, "sleep", "1000")
+    assert mine.text("exec", "busy", "id", "-u") == "0"
+    mine("rm", "-f", "busy")
+    assert not mine.text("ps", "-aq")
 
 
 def test_owners_are_the_images(mine: OrdinaryFerry, tree_tar: Path) -> None:
@@ -185,9 +209,8 @@ def test_published_ports(mine: OrdinaryFerry) -> None:
     line = said(mine, "run", "--rm", "-p", f"{port}:8000", BOX, "true", code=125)
     assert line.endswith(f"Bind for 0.0.0.0:{port} failed: port is already allocated")
     # From one container to what another one publishes.
-    outside = _address()
-    words = ("wget", "-q", "-O", "-", f"http://{outside}:{port}/")
-    assert mine.text("run", "--rm", BOX, *words) == "hello"
+    words = ("wget", "-q", "-O", "-", f"http://outside:{port}/")
+    assert mine.text("run", "--rm", "--add-host", "outside:host-gateway", BOX, *words) == "hello"
     mine("restart", "-t", "0", "web")
     until(lambda: _answers(port))
     mine("stop", "-t", "0", "web")
@@ -201,13 +224,6 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _address() -> str:
-    """Return this machine's own address towards others."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.77", 9))
-        return str(probe.getsockname()[0])
-
-
 def test_ports_that_are_chosen(mine: OrdinaryFerry) -> None:
     mine("run", "-d", "--name", "web", "-p", "127.0.0.1::8000", "-p", "8000/udp", BOX, *WEB)
     ports = json.loads(mine.text("inspect", "web"))[0]["NetworkSettings"]["Ports"]
@@ -217,7 +233,7 @@ def test_ports_that_are_chosen(mine: OrdinaryFerry) -> None:
     assert ports["8000/udp"][0]["HostPort"] != "0"
     # At no other address.
     with pytest.raises(OSError, match="refused"):
-        fetched(int(binding["HostPort"]), _address())
+        fetched(int(binding["HostPort"]), pasta.host_address())
 
 
 def test_ports_that_are_roots(mine: OrdinaryFerry) -> None:
@@ -321,6 +337,26 @@ def test_the_monitor_dies(mine: OrdinaryFerry) -> None:
     until(lambda: not mine.user.processes())
     mine("start", "orphan")
     assert state(mine, "orphan")["Running"]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(mine: OrdinaryFerry) -> None:
+    mine("run", "--rm", BOX, "true")
+    rounds = random.Random(7)
+    for number in range(8):
+        flags = ("-d", "-p", "8000", "-v", f"v{number}:/var", "-u", "ann")
+        starting = mine.popen("run", *flags, BOX, "sleep", "1000")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            starting.wait(rounds.uniform(0.2, 1.2))
+        starting.kill()
+        starting.communicate()
+        if left := mine.text("ps", "-aq").split():
+            mine("rm", "-f", "-v", *left)
+        until(lambda: not mine.user.processes())
+    mine("system", "prune", "--force")
+    assert not os.listdir(mine.root / "containers")
+    assert not os.listdir(mine.root / "tmp")
+    assert mine.text("system", "check") == "The store is clean"
 
 
 def test_nothing_is_left(mine: OrdinaryFerry) -> None:

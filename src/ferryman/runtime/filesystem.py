@@ -64,7 +64,9 @@ def mount(rootfs: Rootfs, *, read_only: bool = False) -> str:
             read_only=read_only,
         )
     except OSError as e:
-        raise StoreError(f"cannot mount {e.filename or rootfs.at}: {e.strerror}") from None
+        needs = " (an ordinary user needs Linux 5.11 or later)" if namespace.ordinary() else ""
+        said = f"cannot mount {e.filename or rootfs.at}: {e.strerror}{needs}"
+        raise StoreError(said) from None
     return rootfs.at
 
 

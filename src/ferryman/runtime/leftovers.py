@@ -16,14 +16,14 @@ from ferryman.runtime import cgroups, network, record
 from ferryman.store.durable import remove
 from ferryman.store.layout import Store
 
-_PROGRAMS = {b"conmon", b"crun", b"runc"}
+_PROGRAMS = {b"conmon", b"crun", b"pasta", b"runc"}
 _PAUSE = 0.002  # seconds
 _YOUNG = 60.0
 """Seconds in which a command that is executed gets its monitor, or never."""
 
 
 def end_programs(folder: str) -> None:
-    """End monitors and runtimes that are at work on a container, which has this folder."""
+    """End monitors and the like that are at work on a container, which has this folder."""
     # One that is just becoming another process is missed by a look at all of them, not by two.
     clean = 0
     while clean < 2:

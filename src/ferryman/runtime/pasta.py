@@ -7,6 +7,7 @@ it opens the connections of the container as its own, and listens on the publish
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +23,8 @@ from ferryman.runtime.settings import InvalidSettings, PortBinding
 # Nobody else is in the network, so that it can be the same for every container.
 ENDPOINT = Endpoint(ip_address="10.0.2.100", ip_prefix_len=24, gateway="10.0.2.2", interface="eth0")
 
+# An address that is nobody's, but not this machine's (RFC 5737).
+_OUTSIDE = "198.51.100.1"
 _TIMEOUT = 30.0  # seconds
 _PATIENCE = 2.0
 
@@ -69,6 +72,17 @@ def _mount(namespace: str, at: str) -> None:
     """Show pasta the network namespace: a process that is about to start has it to itself."""
     private_mounts()
     syscalls.mount(namespace, at, "", syscalls.MS_BIND)
+
+
+def host_address() -> str:
+    """Return the address of this machine by which those connected so find it: not the gateway's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Nothing is sent: the kernel only says by which of its addresses it would go there.
+            probe.connect((_OUTSIDE, 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 def _forwarding(ports: Mapping[str, Sequence[PortBinding]]) -> list[str]:

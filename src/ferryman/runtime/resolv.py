@@ -12,7 +12,8 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from ferryman.errors import StoreError
-from ferryman.runtime import networks, record
+from ferryman.rootfs.namespace import ordinary
+from ferryman.runtime import networks, pasta, record
 from ferryman.runtime.record import Container, Endpoint
 from ferryman.store.layout import Store
 
@@ -139,12 +140,18 @@ def hosts(container: Container, endpoints: Mapping[str, Endpoint]) -> str:
 
 
 def _extra(extra: Iterable[str], endpoints: Mapping[str, Endpoint]) -> Iterable[tuple[str, str]]:
-    gateway = next((place.gateway for place in endpoints.values() if place.gateway), "127.0.0.1")
     for text in extra:
         name, _, address = text.partition(":")
         if address.startswith("[") and address.endswith("]"):
             address = address[1:-1]
-        yield gateway if address == _GATEWAY else address, name
+        yield _host(endpoints) if address == _GATEWAY else address, name
+
+
+def _host(endpoints: Mapping[str, Endpoint]) -> str:
+    """Return the address at which a container finds this machine."""
+    if endpoints and ordinary():
+        return pasta.host_address()
+    return next((place.gateway for place in endpoints.values() if place.gateway), "127.0.0.1")
 
 
 def resolv_conf(store: Store, container: Container, endpoints: Mapping[str, Endpoint]) -> str:
