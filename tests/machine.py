@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
+from ferryman.runtime import cgroups
 from tests.command import Command
 from tests.ferry import Ferry
 
@@ -33,6 +34,7 @@ _SETUP = """
     rmdir /run/cgroup
     mount --make-rshared /
     ip link set lo up
+    test -z "$1" || mount --bind "$1" /proc/sys/kernel/random/boot_id
     echo ready
     exec env --ignore-signal=CHLD sleep infinity
 """
@@ -98,10 +100,13 @@ class Machine(Ferry):
         return found
 
     def close(self) -> None:
-        """Remove what outlives the machine, should a test have failed: control groups."""
-        for group in self._cgroups():
-            for path, _, _ in os.walk(group, topdown=False):
-                os.rmdir(path)
+        """End the machine, as a power failure does."""
+        self.containers()
+        # With the first process of a namespace all others go.
+        os.kill(self.pid, signal.SIGKILL)
+        # These do not end with it, and what is frozen in them does not either.
+        for container_id in self.seen:
+            cgroups.end(container_id)
 
     @property
     def inside(self) -> Path:
@@ -178,10 +183,11 @@ _SHOW = """
 
 
 @contextmanager
-def machine(root: Path) -> Iterator[Machine]:
+def machine(root: Path, boot: Path | None = None) -> Iterator[Machine]:
     """Give a machine, with a store at `root`, and end all that runs there after the block.
 
-    Skips the test where there cannot be one.
+    `boot` is a file with the ID of this start of it, which otherwise is the real machine's.  Skips
+    the test where there cannot be one.
     """
     for program in ("unshare", "nsenter", "ip", "iptables-save", "netavark", "conmon", "curl"):
         if shutil.which(program, path=f"{os.environ['PATH']}:/usr/lib/podman") is None:
@@ -190,7 +196,10 @@ def machine(root: Path) -> Iterator[Machine]:
         pytest.skip("namespaces without one of users need root")
     namespaces = ("--pid", "--mount-proc", "--net", "--mount", "--ipc", "--propagation", "private")
     with subprocess.Popen(
-        ["unshare", "--fork", "--kill-child=KILL", *namespaces, "--", "sh", "-c", _SETUP],
+        [
+            *("unshare", "--fork", "--kill-child=KILL", *namespaces, "--"),
+            *("sh", "-c", _SETUP, "sh", boot or ""),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     ) as process:
@@ -201,10 +210,6 @@ def machine(root: Path) -> Iterator[Machine]:
         try:
             yield made
         finally:
-            made.containers()
-            # With the first process of a namespace all others go.
-            os.kill(made.pid, signal.SIGKILL)
-            process.wait()
             made.close()
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.containers.test_life import until
-from tests.machine import Left, Machine, until_equal
+from tests.machine import Left, Machine, machine, until_equal
 from tests.workers import Ran, Worker, workers
 
 pytestmark = pytest.mark.slow
@@ -217,3 +217,29 @@ def clear_up(scene: Scene, before: Left) -> None:
         scene.do("rmi", "-f", "new:1")
     scene.do("system", "prune", "-f")
     until_equal(before, scene.ferry.left)
+
+
+def test_power_failure(tmp_path: Path, busybox_tar: Path) -> None:
+    serve = ("-p", f"{PORT}:80", "--network", "inner", "--name", "serves")
+    with machine(tmp_path / "store") as ferry:
+        ferry("import", "--change", "ENV PATH=/bin", busybox_tar, "box:1")
+        ferry("network", "create", "inner")
+        ferry("run", "-d", *serve, "box:1", "sh", "-c", f"echo 1 >> /starts; {SERVE}", "serves")
+        ferry("run", "-d", "--name", "still", "--network", "inner", "box:1", "sleep", "1000")
+        ferry("pause", "still")
+        ferry("run", "-d", "--rm", "--name", "brief", "-p", "1081:80", "box:1", "sleep", "1000")
+        until(lambda: ferry.asked([f"127.0.0.1:{PORT}"]) == {f"127.0.0.1:{PORT}": "serves"})
+    boot = tmp_path / "boot"
+    boot.write_text("00000000-0000-4000-8000-000000000000\n")
+    with machine(tmp_path / "store", boot) as ferry:
+        shown = ferry.text("ps", "-a", "--format", "{{.Names}} {{.State}}").splitlines()
+        assert sorted(shown) == ["brief exited", "serves exited", "still exited"]
+        ferry("start", "serves")
+        until(lambda: ferry.asked([f"127.0.0.1:{PORT}"]) == {f"127.0.0.1:{PORT}": "serves"})
+        assert ferry.text("exec", "serves", "cat", "/starts") == "1\n1"
+        ferry("rm", "-f", "serves")
+        ferry("system", "prune", "--force")
+        until(lambda: not ferry.processes())
+        left = ferry.left()
+        assert (left.mounts, left.loop_devices, left.links, left.cgroups) == ([], [], ["lo"], [])
+        assert [path for path in left.store if path.startswith(("containers", "tmp"))] == []

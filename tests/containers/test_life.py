@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -307,5 +308,8 @@ def test_removed_at_its_end_while_somebody_waits(box: Ferry, how: str, code: str
 
 def _waits(pid: int) -> bool:
     """Tell whether a process waits for another one to end."""
-    links = Path(f"/proc/{pid}/fd").iterdir()
-    return any(os.readlink(link) == "anon_inode:[pidfd]" for link in links)
+    links = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            links.append(os.readlink(link))
+    return "anon_inode:[pidfd]" in links
