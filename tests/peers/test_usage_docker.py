@@ -43,7 +43,8 @@ def test_stats(docked: Command, ferried: Ferry) -> None:
     theirs, ours = (
         peer.text("stats", "--no-stream", "same").splitlines() for peer in (docked, ferried)
     )
-    assert ours[0] == theirs[0]
+    # Columns are as wide as what is in them, and the kernel may count no transfers for docker.
+    assert ours[0].split() == theirs[0].split()
     assert ours[1].split()[1:3] == theirs[1].split()[1:3] == ["same", "0.00%"]
     assert ours[1].split()[4:6] == theirs[1].split()[4:6] == ["/", "64MiB"]
     used, of_docker = (float(line.split()[3].removesuffix("MiB")) for line in (ours[1], theirs[1]))
