@@ -34,6 +34,7 @@ _PROGRAMS = (
     "pkill",
     "setpriv",
 )
+_RESTRICTED = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 WEB = ("sh", "-c", "mkdir -p /w; echo hello > /w/index.html; exec httpd -f -p 8000 -h /w")
 
 
@@ -44,6 +45,8 @@ def user() -> Iterator[User]:
             pytest.skip(f"{program} is not installed")
     if os.getuid():
         pytest.skip("making a user needs root")
+    if _RESTRICTED.exists() and _RESTRICTED.read_text().strip() != "0":
+        pytest.skip(f"AppArmor leaves user namespaces no powers: {_RESTRICTED}")
     with ordinary_user() as made:
         yield made
 
