@@ -15,7 +15,7 @@ import pytest
 
 from ferryman.archive import tar
 from ferryman.errors import FerryError, InvalidArchive, InvalidImage, StoreError
-from ferryman.rootfs import syscalls
+from ferryman.rootfs import syscalls, tree
 from ferryman.rootfs.extract import extract
 from tests.disks import small_disk
 from tests.rootfs.layers import (
@@ -608,3 +608,34 @@ def test_a_million_members(tmp_path: Path) -> None:
     assert apart(memory) < 200 << 10  # KiB
     assert sum(len(files) for _, _, files in os.walk(into)) == 20_001
     assert (into / "first").stat().st_nlink == 20_001
+
+
+def test_links_that_take_time(tmp_path: Path) -> None:
+    """A few links that lead to each other by long ways are not followed for hours."""
+    way = b"./" * 2000
+    links = [symlink(b"l%d" % n, way + b"l%d" % (n + 1)) for n in range(38)]
+    members = [item(b"l%d/%d" % (n % 2, n)) for n in range(1000)]
+    layer = write(tmp_path / "layer.tar", *links, folder(b"l38"), *members)
+    with opened(layer) as source, pytest.raises(InvalidImage, match="too many links on the way"):
+        tree.tree(source)
+
+
+def test_what_takes_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records that say nothing of a file are not kept; of others there may be so many."""
+    comment = extended(item(b"f"), {b"comment": bytes(1 << 19), b"mtime": b"1"})
+    with opened(write(tmp_path / "layer.tar", comment)) as source:
+        node = (tree.tree(source).children or {})[b"f"]
+    assert (node.member.pax, node.member.mtime_ns) == ({}, 10**9)
+    monkeypatch.setattr(tree, "_MAX_BYTES", 1 << 20)
+    for number, many in enumerate(
+        (
+            [item(b"%d" % n, xattrs={b"user.u": bytes(60_000)}) for n in range(20)],
+            [symlink(b"%d" % n, b"l" * 4000) for n in range(300)],
+            [hardlink(b"%0250d" % n, b"f") for n in range(5000)],
+            [item(b".wh.%0250d" % n) for n in range(5000)],
+            [item(b"%d" % n, xattrs={b"user.%d" % i: b"" for i in range(200)}) for n in range(30)],
+        )
+    ):
+        layer = write(tmp_path / f"{number}.tar", item(b"f"), *many)
+        with opened(layer) as source, pytest.raises(InvalidImage, match="too many names and attr"):
+            tree.tree(source)

@@ -23,11 +23,14 @@ MAX_DEPTH = 4096
 _MAX_NAME = 255
 _MAX_LINK = 4095
 _MAX_LINKS = 40  # in one path, as the kernel has it
-_MAX_STEPS = 100_000_000
+_MAX_STEPS = 10_000_000  # behind links, in all paths of a layer
+_MAX_BYTES = 512 << 20  # of names, links and records in memory
+_RECORD = 200  # what a record takes beside its bytes
 _MAX_ID = (1 << 32) - 2  # the number above it means "leave it as it is" to chown(2)
 _MAX_TIME = ((1 << 63) - 1) * 10**9
 XATTR = b"SCHILY.xattr."
 """How the keys of pax records begin that stand for extended attributes."""
+_NEEDED = (XATTR, b"GNU.sparse.")
 _MAX_XATTR_NAME = 255
 _MAX_XATTR_VALUE = 1 << 16
 
@@ -121,6 +124,7 @@ class _Builder:
         self._root = Node(IMPLIED)
         self._count = 0
         self._steps = 0
+        self._bytes = 0
         self._marked: list[Node] = []
         self._dropped: list[tuple[Node, bytes]] = []
         self._last = _Place(b"", self._root, 0)
@@ -157,7 +161,7 @@ class _Builder:
                 node.links += 1
                 self._put(folder, name, node)
             return
-        self._put(folder, name, self._new(self._checked(member, path), name))
+        self._put(folder, name, Node(self._checked(member, path)))
 
     def finish(self) -> Node:
         """Turn whiteouts into marks, and return the root."""
@@ -170,26 +174,29 @@ class _Builder:
                 # In one layer a whiteout is about the layers below, wherever it stands.
                 there = children.get(name)
                 if there is None:
-                    self._put(folder, name, self._new(WHITEOUT, name))
+                    self._put(folder, name, Node(WHITEOUT))
                 elif there.children is not None:
                     there.opaque = True
             folder.hidden = None
         return self._root
 
     def _put(self, folder: Node, name: bytes, node: Node) -> None:
+        self._count_in(name)
         _children(folder)[name] = node
         if node.is_whiteout:
             folder.hides = True
         if not self._plain and name.startswith(whiteout.META_PREFIX):
             self._dropped.append((folder, name))
 
-    def _new(self, member: Member, name: bytes) -> Node:
+    def _count_in(self, name: bytes) -> None:
         if len(name) > _MAX_NAME:
             raise InvalidImage(f"{self._what}: name of more than 255 bytes: {_shown(name)}")
         self._count += 1
         if self._count > MAX_NODES:
             raise InvalidImage(f"{self._what} has more than {MAX_NODES} files and folders")
-        return Node(member)
+        self._bytes += len(name)
+        if self._bytes > _MAX_BYTES:
+            raise InvalidImage(f"{self._what} has too many names and attributes: {_shown(name)}")
 
     def _hide(self, folder: Node, gone: bytes, path: bytes) -> None:
         if gone in (b"", b".", b".."):
@@ -197,7 +204,9 @@ class _Builder:
         if folder.hidden is None:
             folder.hidden = set()
             self._marked.append(folder)
-        folder.hidden.add(gone)
+        if gone not in folder.hidden:
+            self._count_in(gone)
+            folder.hidden.add(gone)
 
     def _linked(self, member: Member, path: bytes) -> Node:
         """Return what a hard link leads to."""
@@ -224,7 +233,7 @@ class _Builder:
         links = 0
         while ahead:
             name = ahead.pop()
-            self._steps += 1
+            self._steps += links > 0
             if name in (b"", b"."):
                 continue
             if name == b"..":
@@ -234,7 +243,7 @@ class _Builder:
             children = _children(trail[-1])
             node = children.get(name)
             if node is None:
-                node = self._new(IMPLIED, name)
+                node = Node(IMPLIED)
                 self._put(trail[-1], name, node)
             elif node.member.type == tar.SYMLINK:
                 links += 1
@@ -258,7 +267,7 @@ class _Builder:
         return InvalidImage(f"{self._what} has more than {MAX_DEPTH} folders in each other")
 
     def _checked(self, member: Member, path: bytes) -> Member:
-        """Return a member that the kernel will take."""
+        """Return a member that the kernel will take, without what is not needed of it any more."""
         if not (0 <= member.uid <= _MAX_ID and 0 <= member.gid <= _MAX_ID):
             raise InvalidImage(f"{self._what}: impossible owner of {_shown(path)}")
         if member.type == tar.SYMLINK and not 0 < len(member.link) <= _MAX_LINK:
@@ -269,16 +278,18 @@ class _Builder:
                 raise InvalidImage(f"{self._what}: impossible device {_shown(path)}")
         if abs(member.mtime_ns) > _MAX_TIME:
             raise InvalidImage(f"{self._what}: impossible time of {_shown(path)}")
-        for key, value in member.pax.items():
-            if key.startswith(XATTR):
-                name = key.removeprefix(XATTR)
-                if (
-                    not 0 < len(name) <= _MAX_XATTR_NAME
-                    or b"\0" in name
-                    or len(value) > _MAX_XATTR_VALUE
-                ):
-                    raise InvalidImage(f"{self._what}: impossible attribute of {_shown(path)}")
-        return member
+        records = {k: v for k, v in member.pax.items() if k.startswith(_NEEDED)}
+        for key, value in records.items():
+            if key.startswith(XATTR) and not _possible(key.removeprefix(XATTR), value):
+                raise InvalidImage(f"{self._what}: impossible attribute of {_shown(path)}")
+        name = path[path.rfind(b"/") + 1 :]
+        self._bytes += len(member.link)
+        self._bytes += sum(len(key) + len(value) + _RECORD for key, value in records.items())
+        return member._replace(name=name, pax=records)
+
+
+def _possible(name: bytes, value: bytes) -> bool:
+    return 0 < len(name) <= _MAX_XATTR_NAME and b"\0" not in name and len(value) <= _MAX_XATTR_VALUE
 
 
 def _children(folder: Node) -> dict[bytes, Node]:
