@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.skipif(
     not erofs_mount.possible(), reason="to mount layers takes root and Linux 6.4"
 )
 STORAGES = ("erofs", "extract")
+MADE = {"lock", "index.erofs", "index.loop", "tar.loop", "mounted", "tree"}
+"""What is made of a layer; see `rootfs.lower`."""
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def unfinished(box: Ferry) -> list[str]:
     left = [f"tmp/{name}" for name in os.listdir(box.root / "tmp")]
     for name in os.listdir(box.root / "layers"):
         there = set(os.listdir(box.root / "layers" / name))
-        left += [f"{name}/{each}" for each in there - {"lock", "index.erofs", "mounted", "tree"}]
+        left += [f"{name}/{each}" for each in there - MADE]
     return left
 
 
@@ -117,6 +120,14 @@ def test_links_to_outside(
     assert (outside / "secret").read_text() == "secret"
 
 
+@pytest.fixture
+def cleared(box: Ferry) -> Iterator[None]:
+    """See to it that no test leaves folders that pytest could not remove."""
+    yield
+    subprocess.run(["rm", "-rf", box.root / "layers", box.root / "tmp"], check=True)
+
+
+@pytest.mark.usefixtures("cleared")
 @pytest.mark.parametrize("storage", STORAGES)
 def test_deepest(box: Ferry, busybox_tar: Path, storage: str) -> None:
     """Folders deeper than a path can say are run, exported, committed and removed."""

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,18 @@ def test_umoci(
     theirs = in_umoci(umoci, skopeo, archive, tmp_path)
     ferry("load", "-i", archive)
     check_same(in_ferry(ferry.root, name, "extract"), theirs)
+
+
+def test_image_export(ferry: Ferry, tmp_path: Path) -> None:
+    """What GNU tar unpacks of an export is what a container has."""
+    archive = packed(docker_archive(made(*one_of_each(), names=["it:1"])))
+    ferry("load", input=archive)
+    into = tmp_path / "into"
+    into.mkdir()
+    exported = ferry("image", "export", "it:1").stdout
+    flags = ("--numeric-owner", "--xattrs", "--xattrs-include=*", "-xpf", "-")
+    subprocess.run(["tar", "-C", into, *flags], input=exported, check=True)
+    assert differences(seen(into), in_ferry(ferry.root, "it:1", "erofs")) == {}
 
 
 def test_old_sparse_files(dockerd: Command, ferry: Ferry, tmp_path: Path) -> None:

@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ferryman.archive import tar
-from ferryman.errors import InvalidImage
+from ferryman.errors import FerryError, InvalidImage
 from ferryman.rootfs import loop, posix_acl, syscalls
 from ferryman.rootfs.erofs import NotMountable, write_index
 from ferryman.rootfs.extract import extract
 from tests.rootfs.layers import Item, acl, folder, item, opened, sparse, write
 from tests.rootfs.made_up import items
 from tests.rootfs.seen import Entry, T, apart, seen
+from tests.rootfs.test_extract import BROKEN, LIES, REFUSED
 from tests.rootfs.test_loop import gone
 
 pytestmark = [
@@ -243,6 +244,21 @@ def test_not_mountable(tmp_path: Path, refused: Item) -> None:
     layer = write(tmp_path / "layer.tar", refused)
     with pytest.raises(NotMountable):
         indexed(layer)
+
+
+@pytest.mark.parametrize("case", [*REFUSED, *BROKEN, *LIES])
+def test_refused(tmp_path: Path, case: str) -> None:
+    """What cannot be unpacked is not mounted either: for the same reason, or for one of its own."""
+    items = REFUSED[case][0] if case in REFUSED else [BROKEN[case]] if case in BROKEN else []
+    if case in LIES:
+        items = [sparse("1.0", b"f", 100, [(0, b"abcd"), (10, b"efgh")], said=LIES[case])]
+    layer = write(tmp_path / "layer.tar", *items)
+    (tmp_path / "into").mkdir()
+    with opened(layer) as source, pytest.raises(FerryError) as refused:
+        extract(source, str(tmp_path / "into"))
+    with pytest.raises((FerryError, NotMountable)) as also:
+        indexed(layer)
+    assert str(also.value) == str(refused.value) or also.type is NotMountable
 
 
 def test_odd_pieces(tmp_path: Path) -> None:

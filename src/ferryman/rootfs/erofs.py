@@ -51,6 +51,9 @@ _KINDS = {
 
 _PREFIXES = ((b"user.", 1), (b"trusted.", 4), (b"security.", 6))
 _ACLS = {posix_acl.ACCESS: 2, posix_acl.DEFAULT: 3}
+_CAPABILITY = b"security.capability"
+_CAPABILITY_FORMS = {20: 0x02000000, 24: 0x03000000}
+"""Versions 2 and 3 of a file's capabilities (capabilities(7)), by their sizes in bytes."""
 _MAX_XATTR_VALUE = (1 << 16) - 1
 _XATTRS_HEAD = bytes(12)
 _MAX_XATTRS = len(_XATTRS_HEAD) + 4 * ((1 << 16) - 2)
@@ -266,6 +269,8 @@ def _xattrs(node: Node) -> bytes:
                 raise NotMountable("attribute of an impossible name")
             if prefix == b"user." and member.type not in (*tar.FILES, tar.FOLDER):
                 raise NotMountable("user's attribute of what has no content")
+        if name == _CAPABILITY and not _plain_capability(value):
+            raise NotMountable("capabilities that are none")
         if len(value) > _MAX_XATTR_VALUE:
             raise NotMountable("attribute that is too large")
         entry = struct.pack("<BBH", len(rest), index, len(value)) + rest + value
@@ -273,3 +278,9 @@ def _xattrs(node: Node) -> bytes:
     if len(entries) > _MAX_XATTRS - len(_XATTRS_HEAD):
         raise NotMountable("attributes that are too large")
     return _XATTRS_HEAD + entries if entries else b""
+
+
+def _plain_capability(value: bytes) -> bool:
+    """Tell whether a file that is given these capabilities has them afterwards."""
+    version = int.from_bytes(value[:4], "little") & ~1  # the lowest bit says: effective
+    return _CAPABILITY_FORMS.get(len(value)) == version
