@@ -278,14 +278,20 @@ class _Builder:
                 raise InvalidImage(f"{self._what}: impossible device {_shown(path)}")
         if abs(member.mtime_ns) > _MAX_TIME:
             raise InvalidImage(f"{self._what}: impossible time of {_shown(path)}")
+        if member.pax:
+            member = member._replace(pax=self._records(member, path))
+        if len(member.name) > _MAX_NAME:
+            member = member._replace(name=path[path.rfind(b"/") + 1 :])
+        self._bytes += len(member.name) + len(member.link)
+        return member
+
+    def _records(self, member: Member, path: bytes) -> dict[bytes, bytes]:
         records = {k: v for k, v in member.pax.items() if k.startswith(_NEEDED)}
         for key, value in records.items():
             if key.startswith(XATTR) and not _possible(key.removeprefix(XATTR), value):
                 raise InvalidImage(f"{self._what}: impossible attribute of {_shown(path)}")
-        name = path[path.rfind(b"/") + 1 :]
-        self._bytes += len(member.link)
-        self._bytes += sum(len(key) + len(value) + _RECORD for key, value in records.items())
-        return member._replace(name=name, pax=records)
+            self._bytes += len(key) + len(value) + _RECORD
+        return records
 
 
 def _possible(name: bytes, value: bytes) -> bool:
