@@ -1,23 +1,42 @@
-"""Instructions that change an image's config: ``docker import --change``, ``docker commit -c``.
+"""What instructions make of an image's config: in a build, and in ``docker import --change``.
 
-They are those of the Dockerfile; what they make of a config, and the words in which they are
-refused, are those of docker's classic builder.  As there, all of them are read before the first
-one takes effect: `_READERS` has a function for each, which checks what can be checked beforehand
-and returns what changes the config.
+The words in which they are refused are docker's.
 """
 
 import posixpath
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from ferryman.build.durations import nanoseconds
+from ferryman.build import instructions
+from ferryman.build.expansion import expanded
+from ferryman.build.instructions import (
+    Action,
+    Cmd,
+    CommandLine,
+    Entrypoint,
+    Env,
+    Expose,
+    HealthCheck,
+    Label,
+    OnBuild,
+    Shell,
+    StopSignal,
+    User,
+    Volume,
+    Workdir,
+)
+from ferryman.build.lines import DockerfileError
 from ferryman.build.ports import exposed
-from ferryman.build.syntax import DockerfileError, Instruction, parse
-from ferryman.build.words import BLANK, WordError, expand, expand_words, quoted
+from ferryman.build.syntax import parse
+from ferryman.build.words import WordError
 from ferryman.errors import FerryError
+
+_CHANGES = frozenset(
+    "cmd entrypoint env expose healthcheck label onbuild stopsignal user volume workdir".split()
+)
 
 
 class ChangeError(FerryError):
@@ -30,20 +49,22 @@ def apply_changes(
     """Return a container's config (docker's keys: Cmd, Env, …) with instructions applied to it.
 
     Each of `changes` is one or more lines of a Dockerfile; `os` is what the image is for, which
-    decides about the shell.  A key that an instruction empties is left out, which is how docker
-    reads a null.  Raises ChangeError.
+    decides about the shell.  As docker does, all of them are read before the first one takes
+    effect.  A key that an instruction empties is left out, which is how docker reads a null.
+    Raises ChangeError.
     """
     if not changes:
         return dict(config)
     try:
         dockerfile = parse("\n".join(changes))
         for instruction in dockerfile.instructions:
-            if instruction.keyword not in _READERS:
+            if instruction.keyword not in _CHANGES:
                 raise ChangeError(f"{instruction.keyword} is not a valid change command")
-        steps = [_READERS[each.keyword](each) for each in dockerfile.instructions]
-        changed = _Changed(config, dockerfile.escape, os)
-        for step in steps:
-            step(changed)
+        said = [instructions.understood(each) for each in dockerfile.instructions]
+        changed = Changed(config, os)
+        for action in said:
+            if not isinstance(action, instructions.From):
+                changed.apply(expanded(action, changed.variables(), dockerfile.escape))
     except (DockerfileError, WordError) as e:
         raise ChangeError(str(e)) from None
     return changed.config
@@ -61,287 +82,127 @@ class _Known(msgspec.Struct, frozen=True, rename="pascal"):
     working_dir: str | None = None
 
 
-class _Changed:
+class Changed:
     """A config as the instructions so far have left it."""
 
-    def __init__(self, config: Mapping[str, Any], escape: str, os: str) -> None:
+    def __init__(self, config: Mapping[str, Any], os: str = "linux") -> None:
+        """Begin with a config that is there; raises ChangeError if it is none."""
         try:
             msgspec.convert(config, _Known)
         except msgspec.ValidationError as e:
             raise ChangeError(f"the config to change is invalid: {e}") from None
         self.config = dict(config)
-        self.cmd_is_new = False
-        self._escape = escape
-        self._os = os
+        self._cmd_is_new = False
+        self.os = os
 
-    def expand(self, word: str) -> str:
-        return expand(word, self._variables(), self._escape)
-
-    def expand_words(self, text: str) -> list[str]:
-        return expand_words(text, self._variables(), self._escape)
-
-    def _variables(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
+        """Return the environment by name."""
         return dict(entry.partition("=")[::2] for entry in self.config.get("Env") or [])
 
-    def in_shell(self, command: Sequence[str]) -> list[str]:
-        default = ["cmd", "/S", "/C"] if self._os == "windows" else ["/bin/sh", "-c"]
-        return [*(self.config.get("Shell") or default), *command]
+    def in_shell(self, command: CommandLine) -> list[str]:
+        """Return the words of a command, the shell's before them where it is for a shell."""
+        if not command.shell:
+            return list(command.words)
+        default = ["cmd", "/S", "/C"] if self.os == "windows" else ["/bin/sh", "-c"]
+        return [*(self.config.get("Shell") or default), *command.words]
 
-    def add(self, key: str, entries: Mapping[str, Any]) -> None:
+    def apply(self, action: Action) -> None:
+        """Have an instruction, its variables replaced, take effect; others than these have none.
+
+        Raises ChangeError.
+        """
+        match action:
+            case Cmd(command):
+                self._cmd(command)
+            case Entrypoint(command):
+                self._entrypoint(command)
+            case Env(pairs):
+                for name, value in pairs:
+                    self._env(name, value)
+            case Label(pairs):
+                self._add("Labels", dict(pairs))
+            case Expose(ports):
+                self._expose(ports)
+            case Volume(paths):
+                if not all(paths):
+                    raise ChangeError("VOLUME specified can not be an empty string")
+                self._add("Volumes", {path: {} for path in paths})
+            case User(name):
+                self.config["User"] = name
+            case Workdir(path):
+                self._workdir(path)
+            case Shell(words):
+                self.config["Shell"] = list(words)
+            case StopSignal(signal):
+                if not _is_signal(signal):
+                    raise ChangeError(f"invalid signal: {signal}")
+                self.config["StopSignal"] = signal
+            case OnBuild(later):
+                self.config["OnBuild"] = [*(self.config.get("OnBuild") or []), later]
+            case HealthCheck():
+                self.config["Healthcheck"] = _health(action)
+
+    def _add(self, key: str, entries: Mapping[str, Any]) -> None:
         """Add to one of the fields that are a mapping."""
         if entries:
             self.config[key] = {**(self.config.get(key) or {}), **entries}
 
+    def _cmd(self, command: CommandLine) -> None:
+        self.config["Cmd"] = self.in_shell(command)
+        self.config.pop("ArgsEscaped", None)
+        self._cmd_is_new |= bool(command.words)
 
-_Step = Callable[[_Changed], None]
-
-
-def _read_cmd(instruction: Instruction) -> _Step:
-    _check_flags(instruction)
-    command = instruction.arguments
-
-    def step(changed: _Changed) -> None:
-        changed.config["Cmd"] = list(command) if instruction.json else changed.in_shell(command)
-        changed.config.pop("ArgsEscaped", None)
-        changed.cmd_is_new |= bool(command)
-
-    return step
-
-
-def _read_entrypoint(instruction: Instruction) -> _Step:
-    _check_flags(instruction)
-    command = instruction.arguments
-
-    def step(changed: _Changed) -> None:
-        if command:
-            changed.config["Entrypoint"] = (
-                list(command) if instruction.json else changed.in_shell(command)
-            )
+    def _entrypoint(self, command: CommandLine) -> None:
+        if command.words:
+            self.config["Entrypoint"] = self.in_shell(command)
         else:
-            changed.config.pop("Entrypoint", None)
-        changed.config.pop("ArgsEscaped", None)
+            self.config.pop("Entrypoint", None)
+        self.config.pop("ArgsEscaped", None)
         # A command that was meant for another entry point goes with it.
-        if not changed.cmd_is_new:
-            changed.config.pop("Cmd", None)
+        if not self._cmd_is_new:
+            self.config.pop("Cmd", None)
 
-    return step
-
-
-def _read_env(instruction: Instruction) -> _Step:
-    pairs = _pairs(instruction)
-
-    def step(changed: _Changed) -> None:
-        expanded = [(changed.expand(name), changed.expand(value)) for name, value in pairs]
-        env = list(changed.config.get("Env") or [])
+    def _env(self, name: str, value: str) -> None:
+        env = list(self.config.get("Env") or [])
         names = [entry.partition("=")[0] for entry in env]
-        for name, value in expanded:
-            if name in names:
-                env[names.index(name)] = f"{name}={value}"
-            else:
-                env.append(f"{name}={value}")
-                names.append(name)
-        changed.config["Env"] = env
+        if name in names:
+            env[names.index(name)] = f"{name}={value}"
+        else:
+            env.append(f"{name}={value}")
+        self.config["Env"] = env
 
-    return step
-
-
-def _read_label(instruction: Instruction) -> _Step:
-    pairs = _pairs(instruction)
-    return lambda changed: changed.add(
-        "Labels", {changed.expand(name): changed.expand(value) for name, value in pairs}
-    )
-
-
-def _read_expose(instruction: Instruction) -> _Step:
-    words = _at_least_one(instruction)
-    _check_flags(instruction)
-
-    def step(changed: _Changed) -> None:
-        specs = [spec for word in sorted(words) for spec in changed.expand_words(word)]
+    def _expose(self, ports: Sequence[str]) -> None:
         try:
-            changed.add("ExposedPorts", {port: {} for spec in specs for port in exposed(spec)})
+            self._add("ExposedPorts", {port: {} for spec in ports for port in exposed(spec)})
         except ValueError as e:
             raise ChangeError(str(e)) from None
 
-    return step
-
-
-def _read_volume(instruction: Instruction) -> _Step:
-    words = [_volume(word.strip(BLANK)) for word in _at_least_one(instruction)]
-    _check_flags(instruction)
-    return lambda changed: changed.add(
-        "Volumes", {_volume(changed.expand(word)): {} for word in words}
-    )
-
-
-def _volume(path: str) -> str:
-    if not path:
-        raise ChangeError("VOLUME specified can not be an empty string")
-    return path
-
-
-def _read_user(instruction: Instruction) -> _Step:
-    user = _exactly_one(instruction)
-    _check_flags(instruction)
-    return lambda changed: changed.config.update(User=changed.expand(user))
-
-
-def _read_workdir(instruction: Instruction) -> _Step:
-    requested = _exactly_one(instruction)
-    _check_flags(instruction)
-
-    def step(changed: _Changed) -> None:
-        path = changed.expand(requested)
+    def _workdir(self, path: str) -> None:
         if not path:
             raise ChangeError("cannot normalize nothing")
-        path = posixpath.join("/", changed.config.get("WorkingDir") or "", path)
+        path = posixpath.join("/", self.config.get("WorkingDir") or "", path)
         # Two slashes at the beginning mean something to normpath.
-        changed.config["WorkingDir"] = posixpath.normpath("/" + path.lstrip("/"))
-
-    return step
+        self.config["WorkingDir"] = posixpath.normpath("/" + path.lstrip("/"))
 
 
-def _read_stopsignal(instruction: Instruction) -> _Step:
-    word = _exactly_one(instruction)
-
-    def step(changed: _Changed) -> None:
-        signal = changed.expand(word)
-        if not _is_signal(signal):
-            raise ChangeError(f"invalid signal: {signal}")
-        changed.config["StopSignal"] = signal
-
-    return step
+def _health(check: HealthCheck) -> dict[str, Any]:
+    fields = {
+        "Test": list(check.test),
+        "Interval": check.interval,
+        "Timeout": check.timeout,
+        "StartPeriod": check.start_period,
+        "StartInterval": check.start_interval,
+        "Retries": check.retries,
+    }
+    return {key: value for key, value in fields.items() if value}
 
 
 def _is_signal(text: str) -> bool:
-    if number := _INTEGER.fullmatch(text):
-        return number[2] != "0"
+    if number := re.fullmatch(r"[+-]?0*([0-9]+)", text):
+        return number[1] != "0"
     from signal import Signals
 
     name = text.upper().removeprefix("SIG")
     if re.fullmatch(r"RTMIN(\+([1-9]|1[0-5]))?|RTMAX(-([1-9]|1[0-4]))?", name):
         return True
     return f"SIG{name}" in Signals.__members__
-
-
-def _read_onbuild(instruction: Instruction) -> _Step:
-    trigger = _at_least_one(instruction)[0].upper()
-    _check_flags(instruction)
-    if trigger == "ONBUILD":
-        raise ChangeError("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
-    if trigger in ("MAINTAINER", "FROM"):
-        raise ChangeError(f"{trigger} isn't allowed as an ONBUILD trigger")
-    later = re.sub(
-        r"^[\t\n\f\r ]*ONBUILD[\t\n\f\r ]*", "", instruction.original, flags=re.IGNORECASE
-    )
-    return lambda changed: changed.config.update(
-        OnBuild=[*(changed.config.get("OnBuild") or []), later]
-    )
-
-
-def _read_healthcheck(instruction: Instruction) -> _Step:
-    kind, *command = _at_least_one(instruction)
-    if kind.upper() == "NONE":
-        if command:
-            raise ChangeError("HEALTHCHECK NONE takes no arguments")
-        return lambda changed: changed.config.update(Healthcheck={"Test": ["NONE"]})
-    flags = _check_flags(instruction, *_INTERVALS, "retries")
-    if kind.upper() != "CMD":
-        raise ChangeError(f"Unknown type {quoted(kind.upper())} in HEALTHCHECK (try CMD)")
-    if not command:
-        raise ChangeError("Missing command after HEALTHCHECK CMD")
-    check: dict[str, Any] = {"Test": ["CMD" if instruction.json else "CMD-SHELL", *command]}
-    for flag, key in _INTERVALS.items():
-        check[key] = _interval(flag, flags.get(flag, ""))
-    check["Retries"] = _retries(flags.get("retries", ""))
-    check = {key: value for key, value in check.items() if value}
-    return lambda changed: changed.config.update(Healthcheck=check)
-
-
-_INTERVALS = {
-    "interval": "Interval",
-    "timeout": "Timeout",
-    "start-period": "StartPeriod",
-    "start-interval": "StartInterval",
-}
-_MILLISECOND = 10**6
-
-
-def _interval(flag: str, text: str) -> int:
-    """Return nanoseconds; 0, which leaves it to docker, when nothing is given."""
-    if not text:
-        return 0
-    try:
-        duration = nanoseconds(text)
-    except ValueError as e:
-        raise ChangeError(str(e)) from None
-    if duration and duration < _MILLISECOND:
-        raise ChangeError(f"Interval {quoted(flag)} cannot be less than 1ms")
-    return duration
-
-
-def _retries(text: str) -> int:
-    if not text:
-        return 0
-    number = _INTEGER.fullmatch(text)
-    if not number:
-        raise ChangeError(f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax")
-    # Python refuses to read thousands of digits.
-    retries = int(number[1] + number[2][:11])
-    if not -(2**31) <= retries < 2**31:
-        raise ChangeError(f"strconv.ParseInt: parsing {quoted(text)}: value out of range")
-    if retries < 0:
-        raise ChangeError(f"--retries cannot be negative ({retries})")
-    return retries
-
-
-_INTEGER = re.compile(r"([+-]?)0*([0-9]+)")
-
-_READERS: dict[str, Callable[[Instruction], _Step]] = {
-    "cmd": _read_cmd,
-    "entrypoint": _read_entrypoint,
-    "env": _read_env,
-    "expose": _read_expose,
-    "healthcheck": _read_healthcheck,
-    "label": _read_label,
-    "onbuild": _read_onbuild,
-    "stopsignal": _read_stopsignal,
-    "user": _read_user,
-    "volume": _read_volume,
-    "workdir": _read_workdir,
-}
-
-
-def _check_flags(instruction: Instruction, *known: str) -> dict[str, str]:
-    """Return the flags by name; raises ChangeError for one that is unknown, or has no value."""
-    flags: dict[str, str] = {}
-    for flag in instruction.flags:
-        name, equals, value = flag.removeprefix("--").partition("=")
-        if name not in known:
-            raise ChangeError(f"Unknown flag: {name}")
-        if name in flags:
-            raise ChangeError(f"Duplicate flag specified: {name}")
-        if not equals:
-            raise ChangeError(f"Missing a value on flag: {name}")
-        flags[name] = value
-    return flags
-
-
-def _at_least_one(instruction: Instruction) -> tuple[str, ...]:
-    if not instruction.arguments:
-        raise ChangeError(f"{instruction.keyword.upper()} requires at least one argument")
-    return instruction.arguments
-
-
-def _exactly_one(instruction: Instruction) -> str:
-    if len(instruction.arguments) != 1:
-        raise ChangeError(f"{instruction.keyword.upper()} requires exactly one argument")
-    return instruction.arguments[0]
-
-
-def _pairs(instruction: Instruction) -> list[tuple[str, str]]:
-    _check_flags(instruction)
-    names, values = _at_least_one(instruction)[::2], instruction.arguments[1::2]
-    if not all(names):
-        raise ChangeError(f"{instruction.keyword.upper()} names can not be blank")
-    return list(zip(names, values, strict=True))

@@ -40,3 +40,26 @@ def nanoseconds(text: str) -> int:
     if total > _LARGEST:
         raise ValueError(f"time: invalid duration {quoted(text)}")
     return -total if text.startswith("-") else total
+
+
+def text(nanoseconds: int) -> str:
+    """Write a duration as Go does: ``1m30s``, ``1.5s``, ``300ms``, ``0s``."""
+    if not nanoseconds:
+        return "0s"
+    sign = "-" if nanoseconds < 0 else ""
+    size = abs(nanoseconds)
+    for unit, length in (("ns", 1), ("µs", 10**3), ("ms", 10**6)):
+        if size < 1000 * length:
+            return f"{sign}{_decimal(size, length)}{unit}"
+    minutes, rest = divmod(size, _UNITS["m"])
+    written = f"{_decimal(rest, _UNITS['s'])}s"
+    if minutes:
+        hours, minutes = divmod(minutes, 60)
+        written = (f"{hours}h" if hours else "") + f"{minutes}m{written}"
+    return sign + written
+
+
+def _decimal(size: int, length: int) -> str:
+    whole, rest = divmod(size, length)
+    digits = str(rest).rjust(len(str(length)) - 1, "0").rstrip("0") if rest else ""
+    return f"{whole}.{digits}" if digits else str(whole)

@@ -1,33 +1,30 @@
-"""The lines of a Dockerfile as instructions: comments, continued lines, flags, JSON forms.
+"""A Dockerfile as instructions: flags, arguments, JSON forms, here-documents.
 
-What an instruction means is not known here.  Follows the Dockerfile reference ("Format", "Parser
-directives") and docker's own parser.
+What an instruction means is not known here.  Follows the Dockerfile reference ("Format") and
+docker's own parser.
 """
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ferryman.build.words import BLANK, ESCAPE, quoted, split
-from ferryman.errors import FerryError
+from ferryman.build import heredoc
+from ferryman.build.heredoc import Heredoc
+from ferryman.build.lines import DockerfileError, Lines
+from ferryman.build.words import BLANK, quoted, split
 
-# In bytes; docker refuses to read longer ones.
-_MAX_LINE = 65535
-_DIRECTIVE = re.compile(r"#[\t\n\f\r ]*([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+)")
 _GAP = re.compile(r"[\t\v\f\r ]+")
-
-
-class DockerfileError(FerryError):
-    """A line that is not of the form that its instruction asks for, in docker's words."""
 
 
 class Instruction(NamedTuple):
     """One instruction.
 
     `keyword` is in lower case; `flags` are the words before the arguments that begin with ``--``;
-    `json` tells that the arguments were written as a JSON array; `original` is the whole line.
+    `json` tells that the arguments were written as a JSON array; `original` is the whole line, and
+    `line` the number of its first one.
     """
 
     keyword: str
@@ -35,6 +32,8 @@ class Instruction(NamedTuple):
     arguments: tuple[str, ...]
     json: bool
     original: str
+    line: int = 0
+    heredocs: tuple[Heredoc, ...] = ()
 
 
 class Dockerfile(NamedTuple):
@@ -46,62 +45,44 @@ class Dockerfile(NamedTuple):
 
 def parse(text: str) -> Dockerfile:
     """Return the instructions of a text; raises DockerfileError."""
-    # Bytes that are not UTF-8 arrive as surrogates; docker replaces each by this sign.
-    lines = _Lines(re.sub("[\ud800-\udfff]", "\ufffd", text).removeprefix("\ufeff"))
-    instructions = tuple(_instruction(line, lines.escape) for line in lines.whole())
+    lines = Lines(text)
+    instructions = []
+    for line in lines.whole():
+        with at_line(line.number):
+            instruction = _instruction(line.text, lines.escape)
+            heredocs = tuple(_heredocs(instruction, lines))
+        instructions.append(instruction._replace(line=line.number, heredocs=heredocs))
     if not instructions:
         raise DockerfileError("file with no instructions")
-    return Dockerfile(instructions, lines.escape)
+    return Dockerfile(tuple(instructions), lines.escape)
 
 
-class _Lines:
-    """Reads whole lines; `escape` is what the directives read so far say."""
-
-    def __init__(self, text: str) -> None:
-        self.escape = ESCAPE
-        self._lines = iter(text.split("\n"))
-
-    def whole(self) -> Iterator[str]:
-        """Give each line with those that continue it, without comments and empty ones."""
-        directives: set[str] | None = set()
-        for line in self._lines:
-            line = _checked(line).lstrip(BLANK)
-            # Directives come before anything else, other comments included.
-            if directives is not None:
-                directives = self._directive(line, directives)
-            if line and not line.startswith("#"):
-                yield self._continued(line)
-
-    def _directive(self, line: str, seen: set[str]) -> set[str] | None:
-        """Obey a parser directive; None when the line is none."""
-        found = _DIRECTIVE.match(line)
-        if not found or (name := found[1].lower()) not in ("escape", "syntax", "check"):
-            return None
-        if name in seen:
-            raise DockerfileError(f"only one {name} parser directive can be used")
-        if name == "escape":
-            value = found[2].rstrip("\t\n\f\r ")
-            if value not in ("`", "\\"):
-                raise DockerfileError(f"invalid escape token '{value}' does not match ` or \\")
-            self.escape = value
-        return seen | {name}
-
-    def _continued(self, line: str) -> str:
-        # One at the end of a line continues it, two do not.
-        end = re.compile(rf"(?:(?<=[^{re.escape(self.escape)}])|^){re.escape(self.escape)}[ \t]*\Z")
-        whole, continued = end.subn("", line)
-        while continued and (following := next(self._lines, None)) is not None:
-            following = _checked(following)
-            if (text := following.lstrip(BLANK)) and not text.startswith("#"):
-                following, continued = end.subn("", following)
-                whole += following
-        return whole
+@contextmanager
+def at_line(number: int) -> Iterator[None]:
+    """Give the errors of the block that have no line this one."""
+    try:
+        yield
+    except DockerfileError as e:
+        e.line = e.line or number
+        raise
 
 
-def _checked(line: str) -> str:
-    if len(line.encode()) > _MAX_LINE:
-        raise DockerfileError(f"dockerfile line greater than max allowed size of {_MAX_LINE}")
-    return line.removesuffix("\r")
+def _heredocs(instruction: Instruction, lines: Lines) -> Iterator[Heredoc]:
+    """Read the here-documents that follow an instruction."""
+    if "<<" not in instruction.original or not _takes_heredocs(instruction, lines.escape):
+        return
+    for each in heredoc.announced(instruction.original):
+        content = lines.document(each.name, tabs=each.chomp)
+        if content is None:
+            raise DockerfileError("unterminated heredoc")
+        yield each._replace(content=content)
+
+
+def _takes_heredocs(instruction: Instruction, escape: str) -> bool:
+    if instruction.keyword == "onbuild" and instruction.arguments:
+        later = _GAP.split(instruction.original.strip(BLANK), maxsplit=1)[1]
+        instruction = _instruction(_flags(later, escape)[1], escape)
+    return instruction.keyword in ("add", "copy", "run") and not instruction.json
 
 
 def _instruction(line: str, escape: str) -> Instruction:
