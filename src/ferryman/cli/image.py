@@ -5,6 +5,7 @@ import click
 from ferryman.cli.lazy import LazyGroup
 
 _COMMANDS = {
+    "build": "build",
     "diff": "image_diff",
     "export": "image_export",
     "history": "history",

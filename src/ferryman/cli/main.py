@@ -15,6 +15,8 @@ from ferryman.errors import FerryError
 
 _COMMANDS = {
     "attach": "attach",
+    "build": "build",
+    "builder": "builder",
     "commit": "commit",
     "completion": "completion",
     "container": "container",

@@ -1,14 +1,11 @@
 """Remove a container: its record, what it has written, and volumes that were its alone."""
 
-import os
-
 from ferryman.errors import Conflict, StoreError
 from ferryman.operations.stop import end
 from ferryman.runtime import record, volumes
 from ferryman.runtime.finish import settled
 from ferryman.runtime.record import Container, ContainerNotFound
 from ferryman.store.durable import remove as remove_files
-from ferryman.store.durable import sync_folder
 from ferryman.store.layout import Store
 
 
@@ -51,13 +48,8 @@ def _remove(store: Store, container: Container, *, with_volumes: bool) -> None:
 
 def removed_for_good(store: Store, container: Container, *, with_volumes: bool = True) -> None:
     """Remove a container that has ended; the caller holds its lock.  Raises StoreError."""
-    folder = record.folder(store, container.id)
-    going = f"{store.tmp}/removed-{os.urandom(8).hex()}"
     try:
-        # From one moment to the next it is gone; what it leaves is cleared by whoever comes next,
-        # should this command not come to it.
-        os.rename(folder, going)
-        sync_folder(store.containers)
+        going = record.discarded(store, container)
     except OSError as e:
         raise StoreError(f"cannot remove container {container.name}: {e.strerror}") from None
     if with_volumes:

@@ -2,19 +2,16 @@
 
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import msgspec
 
 from ferryman.image import config as configs
-from ferryman.image.decode import encode
 from ferryman.image.platform import Platform
 from ferryman.operations.names import made_up
 from ferryman.runtime import merge, mounts, networks, record, verify
 from ferryman.runtime.finish import now
 from ferryman.runtime.record import Container, Layer, State
 from ferryman.runtime.settings import Config, HostConfig, NetworkRequest
-from ferryman.store import durable
 from ferryman.store.images import Image, find, read_document
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease, hold, reading
@@ -78,23 +75,10 @@ def _layers(image: Image) -> list[Layer]:
 
 
 def _kept(store: Store, lease: Lease, container: Container, image: Image) -> Container:
-    """Write the record aside and give it its place, and the container its name."""
-    aside = lease.path()
-    os.mkdir(aside, 0o711)
-    for folder in ("upper", "work", "merged"):
-        os.mkdir(f"{aside}/{folder}", 0o755)
-    keep = partial(durable.replace, aside=f"{aside}/new", at_once=False)
-    keep(f"{aside}/image.json", encode(image.target))
+    """Give the record its place, and the container its name."""
     with record.names_locked(store):
         wanted = container.name or made_up({each.name for each in record.every(store)})
         record.check_name(store, wanted)
         container = msgspec.structs.replace(container, name=wanted)
-        keep(f"{aside}/state.json", msgspec.json.encode(State()), mode=0o600)
-        record_of_it = msgspec.json.encode(container, enc_hook=str)
-        keep(f"{aside}/container.json", record_of_it, mode=0o600)
-        with open(f"{aside}/lock", "wb"):
-            pass
-        durable.sync_folder(aside)
-        os.rename(aside, record.folder(store, container.id))
-        durable.sync_folder(store.containers)
+        record.add(lease, container, State(), image.target)
     return container

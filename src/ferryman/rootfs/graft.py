@@ -34,7 +34,7 @@ def graft(
     replaced.  Without `owner` (user and group) everything keeps its own.  Raises Clash, OSError.
     """
     status = os.stat(name, dir_fd=source, follow_symlinks=False)
-    size = _one(source, name, status, target, new_name, owner)
+    size = make(source, name, status, target, new_name, owner)
     if not stat.S_ISDIR(status.st_mode):
         return size
     below = os.open(name, _FOLDER, dir_fd=source)
@@ -48,7 +48,7 @@ def graft(
             os.close(into)
     finally:
         os.close(below)
-    _attributes(source, name, status, target, new_name, owner)
+    dress(source, name, status, target, new_name, owner)
     return size
 
 
@@ -62,16 +62,16 @@ def graft_content(source: int, target: int, *, owner: tuple[int, int] | None = N
     links: dict[tuple[int, int], bytes] = {}
     for entry in pack.walk(source):
         parent, _, _ = entry.path.rpartition(b"/")
-        into = _descend(target, parent)
+        into = descend(target, parent)
         try:
             name = os.fsdecode(entry.name)
             key = (entry.status.st_dev, entry.status.st_ino)
             is_folder = stat.S_ISDIR(entry.status.st_mode)
             if entry.status.st_nlink > 1 and not is_folder and key in links:
-                _link(target, links[key], into, name)
+                link(target, links[key], into, name)
                 continue
             try:
-                size += _one(entry.folder, entry.name, entry.status, into, name, owner)
+                size += make(entry.folder, entry.name, entry.status, into, name, owner)
             except Clash as e:
                 raise Clash(os.fsdecode(entry.path), folder=e.folder) from None
             if is_folder:
@@ -82,16 +82,16 @@ def graft_content(source: int, target: int, *, owner: tuple[int, int] | None = N
             os.close(into)
     for path, status in reversed(folders):
         parent, _, last = path.rpartition(b"/")
-        origin, into = _descend(source, parent), _descend(target, parent)
+        origin, into = descend(source, parent), descend(target, parent)
         try:
-            _attributes(origin, os.fsdecode(last), status, into, os.fsdecode(last), owner)
+            dress(origin, os.fsdecode(last), status, into, os.fsdecode(last), owner)
         finally:
             os.close(origin)
             os.close(into)
     return size
 
 
-def _descend(folder: int, path: bytes) -> int:
+def descend(folder: int, path: bytes) -> int:
     """Open a folder below another, a name at a time."""
     at = os.dup(folder)
     for part in filter(None, path.split(b"/")):
@@ -101,9 +101,10 @@ def _descend(folder: int, path: bytes) -> int:
     return at
 
 
-def _link(target: int, earlier: bytes, into: int, name: str) -> None:
+def link(target: int, earlier: bytes, into: int, name: str) -> None:
+    """Give what is at a path below an open folder another name, in `into`; raises OSError."""
     parent, _, last = earlier.rpartition(b"/")
-    origin = _descend(target, parent)
+    origin = descend(target, parent)
     try:
         _clear(into, name)
         os.link(last, name, src_dir_fd=origin, dst_dir_fd=into, follow_symlinks=False)
@@ -111,7 +112,7 @@ def _link(target: int, earlier: bytes, into: int, name: str) -> None:
         os.close(origin)
 
 
-def _one(
+def make(
     source: int,
     name: str,
     status: os.stat_result,
@@ -119,7 +120,10 @@ def _one(
     new_name: str,
     owner: tuple[int, int] | None,
 ) -> int:
-    """Make one name, without what is in it; return the bytes of a file."""
+    """Make one name, without what is in it; return the bytes of a file.
+
+    A folder is not dressed yet: what is made in it would change its time.  Raises OSError.
+    """
     size = 0
     if stat.S_ISDIR(status.st_mode):
         try:
@@ -137,7 +141,7 @@ def _one(
         size = _file(Entry(b"", source, name, status), target, new_name)
     else:
         os.mknod(new_name, status.st_mode, status.st_rdev, dir_fd=target)
-    _attributes(source, name, status, target, new_name, owner)
+    dress(source, name, status, target, new_name, owner)
     return size
 
 
@@ -167,7 +171,7 @@ def _file(entry: Entry, target: int, name: str) -> int:
         os.close(reader)
 
 
-def _attributes(
+def dress(
     source: int,
     name: str,
     status: os.stat_result,
@@ -175,6 +179,7 @@ def _attributes(
     new_name: str,
     owner: tuple[int, int] | None,
 ) -> None:
+    """Give what was made the owner, mode, attributes and time of its source; raises OSError."""
     uid, gid = owner or (status.st_uid, status.st_gid)
     os.chown(new_name, uid, gid, dir_fd=target, follow_symlinks=False)
     origin, made = f"/proc/self/fd/{source}/{name}", f"/proc/self/fd/{target}/{new_name}"

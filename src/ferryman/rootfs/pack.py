@@ -180,9 +180,13 @@ class Whole:
 class Packer:
     """Writes entries of one tree to a sink; links between them are kept."""
 
-    def __init__(self, sink: Sink, *, whiteouts: bool = False) -> None:
-        """Write to `sink`, a `Whole` one; with `whiteouts` overlay's marks become a layer's."""
+    def __init__(self, sink: Sink, *, whiteouts: bool = False, latest: int | None = None) -> None:
+        """Write to `sink`, a `Whole` one; with `whiteouts` overlay's marks become a layer's.
+
+        What is newer than `latest`, in nanoseconds since 1970, is said to be of that time.
+        """
         self._sink = sink
+        self._latest = latest
         self._whiteouts = whiteouts
         self._pending: list[bytes] = []
         self._gathered = 0
@@ -196,7 +200,7 @@ class Packer:
         status = entry.status
         if self._whiteouts and whiteout.is_whiteout(status):
             folder, slash, last = name.rpartition(b"/")
-            self._write(tar.header(_mark(folder + slash + whiteout.PREFIX + last, status)))
+            self._write(self._header(_mark(folder + slash + whiteout.PREFIX + last, status)))
             return
         kind = _TYPES.get(stat.S_IFMT(status.st_mode))
         if kind is None:
@@ -206,9 +210,9 @@ class Packer:
             return
         if kind == tar.FOLDER:
             xattrs = _xattrs(_proc_path(entry))
-            self._write(tar.header(_member(name + b"/", kind, status, pax=_pax(xattrs))))
+            self._write(self._header(_member(name + b"/", kind, status, pax=_pax(xattrs))))
             if self._whiteouts and whiteout.opaque(xattrs.get):
-                self._write(tar.header(_mark(name + b"/" + whiteout.OPAQUE, status)))
+                self._write(self._header(_mark(name + b"/" + whiteout.OPAQUE, status)))
             return
         link = b""
         if kind == tar.SYMLINK:
@@ -218,7 +222,12 @@ class Packer:
                 return  # it has just been replaced
         if earlier := self._linked(name, status):
             kind, link = tar.HARDLINK, earlier
-        self._write(tar.header(_member(name, kind, status, link=link)))
+        self._write(self._header(_member(name, kind, status, link=link)))
+
+    def _header(self, member: Member) -> bytes:
+        if self._latest is not None and member.mtime_ns > self._latest:
+            member = member._replace(mtime_ns=self._latest)
+        return tar.header(member)
 
     def add_file(self, folder: int, entry: str, name: bytes) -> None:
         """Write what is a regular file in an open folder; raises OSError, StoreError."""
@@ -236,10 +245,10 @@ class Packer:
             pax = _pax(_xattrs(fd))
             if earlier := self._linked(name, status):
                 member = _member(name, tar.HARDLINK, status, link=earlier, pax=pax)
-                self._write(tar.header(member))
+                self._write(self._header(member))
                 return
             self.size += status.st_size
-            self._write(tar.header(_member(name, tar.FILE, status, size=status.st_size, pax=pax)))
+            self._write(self._header(_member(name, tar.FILE, status, size=status.st_size, pax=pax)))
             self._content(fd, status.st_size)
         finally:
             os.close(fd)
@@ -288,17 +297,18 @@ def pack(
     *,
     whiteouts: bool = False,
     skip: Callable[[bytes], bool] | None = None,
+    latest: int | None = None,
 ) -> int:
     """Write all below an open folder as a tar; return the bytes of its files.
 
-    Modes, owners, times to the nanosecond, xattrs, hard links and devices are kept; sockets are
-    left out.  Raises OSError, StoreError.
+    Modes, owners, times to the nanosecond (none above `latest`), xattrs, hard links and devices
+    are kept; sockets are left out.  Raises OSError, StoreError.
     """
     whole = Whole(sink)
     # Whoever reads from a pipe works at the same time anyway.
     direct = isinstance(sink, PipeSink)
     with nullcontext(whole) if direct else behind.writing(whole) as out:
-        packer = Packer(out, whiteouts=whiteouts)
+        packer = Packer(out, whiteouts=whiteouts, latest=latest)
         for path, folder, name, is_file in _walk(root, skip):
             if is_file:
                 packer.add_file(folder, name, path)

@@ -63,6 +63,9 @@ _MOVE_MOUNT_T_EMPTY_PATH = 0x40
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
 
+_PR_SET_PDEATHSIG = 1
+_SIGKILL = 9
+
 Path = str | bytes
 
 
@@ -95,6 +98,11 @@ def unshare(flags: int) -> None:
 def setns(fd: int, flags: int) -> None:
     """Enter the namespaces of an open file (setns(2)); raises OSError."""
     _checked(_libc().setns(fd, flags))
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the thread that forked it ends (prctl(2))."""
+    _checked(_libc().prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0))
 
 
 def syncfs(fd: int) -> None:

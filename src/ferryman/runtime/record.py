@@ -18,16 +18,18 @@ import re
 import select
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 
 from ferryman.errors import Conflict, FerryError, InvalidImage, StoreError
-from ferryman.image.decode import decode
+from ferryman.image.decode import decode, encode
 from ferryman.image.manifest import Descriptor
 from ferryman.runtime.settings import Config, HostConfig, NetworkRequest, PortBinding
 from ferryman.store import durable
 from ferryman.store.layout import Store
+from ferryman.store.lease import Lease
 from ferryman.store.lock import locked
 
 T = TypeVar("T")
@@ -251,6 +253,40 @@ def container_locked(store: Store, container_id: str) -> Iterator[None]:
             yield
     except FileNotFoundError:
         raise ContainerNotFound(f"No such container: {container_id[:12]}") from None
+
+
+def add(lease: Lease, container: Container, state: State, image: Descriptor | None = None) -> None:
+    """Keep a new record, all of it or none; without an image the collector spares none for it.
+
+    The caller holds the names' lock if the name must be nobody else's.  Raises OSError.
+    """
+    store = lease.store
+    aside = lease.path()
+    os.mkdir(aside, 0o711)
+    for name in ("upper", "work", "merged"):
+        os.mkdir(f"{aside}/{name}", 0o755)
+    keep = partial(durable.replace, aside=f"{aside}/new", at_once=False)
+    if image:
+        keep(f"{aside}/image.json", encode(image))
+    keep(f"{aside}/state.json", msgspec.json.encode(state), mode=0o600)
+    keep(f"{aside}/container.json", msgspec.json.encode(container, enc_hook=str), mode=0o600)
+    with open(f"{aside}/lock", "wb"):
+        pass
+    durable.sync_folder(aside)
+    os.makedirs(store.containers, mode=0o711, exist_ok=True)
+    os.rename(aside, folder(store, container.id))
+    durable.sync_folder(store.containers)
+
+
+def discarded(store: Store, container: Container) -> str:
+    """Take a record away, from one moment to the next; return where it is, to be removed.
+
+    Should that not be done, whoever comes next does it.  The caller holds the container's lock.
+    Raises OSError.
+    """
+    going = f"{store.tmp}/removed-{os.urandom(8).hex()}"
+    os.rename(folder(store, container.id), going)
+    return going
 
 
 def write(store: Store, container: Container) -> None:

@@ -13,7 +13,7 @@ from ferryman.errors import InvalidImage, StoreError
 from ferryman.image.decode import decode
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor
-from ferryman.store import blobs
+from ferryman.store import blobs, build_cache
 from ferryman.store.durable import remove
 from ferryman.store.images import referenced
 from ferryman.store.index import entries
@@ -86,10 +86,14 @@ def _sweep(store: Store, only: Collection[Digest] | None) -> dict[Digest, int]:
 
 
 def reachable(store: Store) -> set[Digest]:
-    """Return the digests of all blobs that names or containers lead to; raises StoreError."""
+    """Return the digests of all blobs that names, containers or the build cache need.
+
+    Raises StoreError.
+    """
     targets = {entry.digest: entry.target for entry in entries(store)}
     targets |= {target.id: target for target in pinned(store)}
-    return {blob.id for target in targets.values() for blob in referenced(store, target)}
+    needed = {blob.id for target in targets.values() for blob in referenced(store, target)}
+    return needed | {layer.id for layer in build_cache.layers(store)}
 
 
 def pinned(store: Store) -> Iterator[Descriptor]:

@@ -1,0 +1,178 @@
+"""What a build may take: a folder, a tar or a Dockerfile from a pipe, or what a URL gives."""
+
+import os
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from ferryman.archive import compression
+from ferryman.archive.stream import Bounded, FileStream
+from ferryman.build import copying, ignore
+from ferryman.build.ignore import Ignored
+from ferryman.build.trees import Context
+from ferryman.errors import FerryError, InvalidArchive, UsageError
+from ferryman.operations import download
+from ferryman.rootfs import extract, members, syscalls
+
+_MAX_TEXT = 16 << 20
+_CHUNK = 1 << 20
+_NAME = "Dockerfile"
+_IGNORE = ".dockerignore"
+
+
+class Recipe(NamedTuple):
+    """A Dockerfile, as it is called and what stands in it, and the files that it may take."""
+
+    name: str
+    text: str
+    context: Context
+
+
+@contextmanager
+def recipe(path: str, dockerfile: str = "") -> Iterator[Recipe]:
+    """Give the Dockerfile and the context of a build.
+
+    `path` is a folder, ``-`` for standard input (a Dockerfile, or a tar with the context), or a
+    URL of a tar, a Dockerfile or a git repository; `dockerfile` is a path, ``-`` for standard
+    input, or empty for ``Dockerfile`` in the context.  Raises UsageError, InvalidArchive,
+    FerryError.
+    """
+    if path == "-" and dockerfile == "-":
+        raise UsageError("invalid argument: can't use stdin for both build context and dockerfile")
+    with tempfile.TemporaryDirectory(prefix="ferry-build-") as scratch:
+        folder, text = _context(path, scratch)
+        name = _NAME if dockerfile in ("", "-") else dockerfile
+        ignored: Ignored | None = None
+        if dockerfile == "-":
+            text = _read_all(0)
+        elif text is None and dockerfile and os.path.isfile(dockerfile):
+            # As docker: a path of this machine comes before one in the context.
+            with open(dockerfile, "rb") as f:
+                text = _read_all(f.fileno())
+            if os.path.isfile(dockerfile + _IGNORE):
+                with open(dockerfile + _IGNORE, "rb") as f:
+                    ignored = ignore.read(_read_all(f.fileno()))
+        names = (name, name.lower()) if name == _NAME else (name,)
+        if text is None:
+            text = _first(folder, names)
+        if text is None:
+            raise FerryError(f"failed to read dockerfile: open {name}: no such file or directory")
+        if ignored is None:
+            ignored = ignore.read(_first(folder, (name + _IGNORE, _IGNORE)) or "")
+        yield Recipe(name, text, Context(folder, ignored))
+
+
+def _context(path: str, scratch: str) -> tuple[str, str | None]:
+    """Return the folder of a context, and the Dockerfile if that was given instead."""
+    folder = f"{scratch}/context"
+    if path == "-":
+        os.mkdir(folder)
+        with open(f"{scratch}/given", "w+b") as f:
+            while piece := os.read(0, _CHUNK):
+                f.write(piece)
+            f.flush()
+            return folder, _taken(f.fileno(), folder, scratch)
+    if path.startswith(("git://", "git@", "github.com/")) or _is_repository(path):
+        return _cloned(path, folder), None
+    if path.startswith(("http://", "https://")):
+        os.mkdir(folder)
+        with open(f"{scratch}/given", "w+b") as f, download.opened(path) as (stream, _):
+            content = Bounded(stream, _room(scratch), path)
+            while piece := content.read(_CHUNK):
+                f.write(piece)
+            f.flush()
+            return folder, _taken(f.fileno(), folder, scratch)
+    if not os.path.exists(path):
+        raise FerryError(f'unable to prepare context: path "{path}" not found')
+    if not os.path.isdir(path):
+        raise FerryError(f"unable to prepare context: context must be a directory: {path}")
+    return os.path.abspath(path), None
+
+
+def _is_repository(path: str) -> bool:
+    return "://" in path and path.partition("#")[0].endswith(".git")
+
+
+def _room(folder: str) -> int:
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def _first(folder: str, names: tuple[str, ...]) -> str | None:
+    """Return the text of the first of these files that is there, without leaving the folder."""
+    top = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        for name in names:
+            try:
+                fd = syscalls.openat2(top, name, flags, resolve=syscalls.RESOLVE_IN_ROOT)
+            except OSError:
+                continue
+            try:
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    raise FerryError(f"failed to read dockerfile: {name} is not a regular file")
+                return _read_all(fd)
+            finally:
+                os.close(fd)
+    finally:
+        os.close(top)
+    return None
+
+
+def _read_all(fd: int) -> str:
+    content = b""
+    while len(content) <= _MAX_TEXT and (more := os.read(fd, _CHUNK)):
+        content += more
+    if len(content) > _MAX_TEXT:
+        raise FerryError(f"failed to read dockerfile: it is larger than {_MAX_TEXT >> 20} MiB")
+    return content.decode("utf-8", "surrogateescape")
+
+
+def _taken(fd: int, folder: str, scratch: str) -> str | None:
+    """Unpack a tar, plain or compressed, to a folder; return the text if it is none."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    form = compression.recognise(os.pread(fd, compression.HEAD, 0))
+    what = "the build context"
+    with open(f"{scratch}/plain", "w+b") as f:
+        plain = fd
+        if form != "none":
+            stored = FileStream(fd, 0, os.fstat(fd).st_size, what)
+            content = Bounded(compression.decompressed(stored, form, what), _room(scratch), what)
+            while piece := content.read(_CHUNK):
+                f.write(piece)
+            f.flush()
+            plain = f.fileno()
+        if not copying.is_tar(plain):
+            if form != "none":
+                raise InvalidArchive(f"{what} is no tar")
+            return _read_all(fd)
+        layer = members.Layer(plain, os.fstat(plain).st_size, what)
+        extract.extract(layer, folder, user=os.geteuid() != 0)
+    return None
+
+
+def _cloned(url: str, folder: str) -> str:
+    """Fetch a git repository, ``URL#ref:folder``, and return the folder."""
+    address, _, fragment = url.partition("#")
+    ref, _, below = fragment.partition(":")
+    if address.startswith("github.com/"):
+        address = f"https://{address}"
+    for words in (
+        ("init", "--quiet", folder),
+        ("-C", folder, "fetch", "--quiet", "--depth", "1", "--", address, ref or "HEAD"),
+        ("-C", folder, "checkout", "--quiet", "FETCH_HEAD"),
+    ):
+        try:
+            done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            raise FerryError(f"cannot fetch {address}: git is not installed") from None
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["git failed"])[-1]
+            raise FerryError(f"cannot fetch {download.shown(address)}: {reason}")
+    try:
+        return copying.inside(folder, below or ".")
+    except FerryError:
+        raise FerryError(f"no folder {below} in {download.shown(address)}") from None
