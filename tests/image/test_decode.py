@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from typing import Any
 
 import msgspec
@@ -111,3 +113,31 @@ def test_anything_is_a_value_or_refused(content: bytes) -> None:
     except InvalidImage as e:
         said = str(e)
     assert said.startswith("it is ")
+
+
+_AT_ONCE = """
+import msgspec, sys, threading
+from ferryman.image.decode import decode
+
+sys.setswitchinterval(1e-6)
+for _ in range(200):
+    inner = msgspec.defstruct("Inner", [("x", list[int], [])])
+    outer = msgspec.defstruct("Outer", [("a", inner), ("b", list[inner], [])])
+    begin = threading.Barrier(4)
+
+    def work():
+        begin.wait()
+        done.append(decode(b'{"a": {"x": [1]}, "b": [{"x": []}]}', outer, "it"))
+
+    done = []
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(done) == 4
+"""
+
+
+def test_threads_meet_a_type_at_once() -> None:
+    subprocess.run([sys.executable, "-c", _AT_ONCE], check=True)

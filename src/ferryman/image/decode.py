@@ -4,6 +4,7 @@ Everything that is parsed here was bounded in size before; what is bounded here 
 (msgspec stops with a RecursionError long before the stack is at risk) and its types.
 """
 
+from threading import Lock
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +17,9 @@ T = TypeVar("T")
 # manifests; a config with hundreds of layers of history stays below 1 MiB.
 MAX_JSON = 16 << 20
 
+# The first time that it meets a type, msgspec finds out about it, and cannot do so in two threads.
+_DECODING = Lock()
+
 
 def decode(content: bytes, type: type[T], what: str, limit: int = MAX_JSON) -> T:
     """Return the JSON text as a value of the type.
@@ -26,7 +30,8 @@ def decode(content: bytes, type: type[T], what: str, limit: int = MAX_JSON) -> T
     if len(content) > limit:
         raise InvalidImage(f"{what} is too large: {len(content)} bytes, at most {limit}")
     try:
-        return msgspec.json.decode(content, type=type)
+        with _DECODING:
+            return msgspec.json.decode(content, type=type)
     except RecursionError:
         raise InvalidImage(f"{what} is nested too deeply") from None
     except msgspec.ValidationError as e:

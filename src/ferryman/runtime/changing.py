@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import msgspec
 
+from ferryman.errors import InvalidImage
+from ferryman.image.decode import decode
 from ferryman.rootfs.namespace import ordinary
 from ferryman.runtime import record
 from ferryman.runtime.record import Process, exited
@@ -65,7 +67,7 @@ def change(
 def _await_the_last() -> None:
     try:
         with open(_AT_WORK, "rb") as f:
-            last = msgspec.json.decode(f.read(), type=Process)
-    except (FileNotFoundError, msgspec.DecodeError):
+            last = decode(f.read(), Process, _AT_WORK)
+    except (FileNotFoundError, InvalidImage):
         return  # there was none, or it has not been told anything
     exited(last, timeout=_TIMEOUT)
