@@ -342,6 +342,22 @@ def test_the_monitor_dies(mine: OrdinaryFerry) -> None:
     assert state(mine, "orphan")["Running"]
 
 
+def test_build(mine: OrdinaryFerry) -> None:
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        for name, content in (
+            ("Dockerfile", f"FROM {BOX}\nCOPY --chown=ann file /\nRUN id -u > /id && rm /last\n"),
+            ("file", "copied\n"),
+        ):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content.encode()))
+    mine("build", "-t", "built:1", "-", input=context.getvalue())
+    script = "cat /file /id; stat -c %u:%g /file; test ! -e /last"
+    seen = mine.text(*RUN, "--rm", "built:1", "sh", "-c", script)
+    assert seen.split() == ["copied", "0", "1000:1001"]
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment(mine: OrdinaryFerry) -> None:
     mine("run", "--rm", BOX, "true")

@@ -3,7 +3,7 @@
 import click
 
 from ferryman.cli.image_prune import confirmed
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 from ferryman.cli.units import human_size
 
 
@@ -15,4 +15,4 @@ def command(every: bool, force: bool) -> None:
     from ferryman.operations.builder_prune import prune
 
     if force or confirmed("WARNING! This will remove all of the build cache."):
-        click.echo(f"Total reclaimed space: {human_size(prune(chosen_store()), 4)}")
+        click.echo(f"Total reclaimed space: {human_size(prune(container_store()), 4)}")

@@ -5,7 +5,7 @@ from functools import partial
 import click
 
 from ferryman.cli.inspect import inspected
-from ferryman.cli.stores import chosen_store
+from ferryman.cli.stores import container_store
 
 
 @click.command("inspect")
@@ -15,4 +15,4 @@ def command(form: str | None, names: tuple[str, ...]) -> int:
     """Display detailed information on one or more volumes."""
     from ferryman.operations.volume_inspect import inspect
 
-    return inspected(partial(inspect, chosen_store()), names, form)
+    return inspected(partial(inspect, container_store()), names, form)

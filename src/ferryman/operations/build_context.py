@@ -16,6 +16,7 @@ from ferryman.build.trees import Context
 from ferryman.errors import FerryError, InvalidArchive, UsageError
 from ferryman.operations import download
 from ferryman.rootfs import extract, members, syscalls
+from ferryman.rootfs.namespace import ordinary
 
 _MAX_TEXT = 16 << 20
 _CHUNK = 1 << 20
@@ -150,7 +151,7 @@ def _taken(fd: int, folder: str, scratch: str) -> str | None:
                 raise InvalidArchive(f"{what} is no tar")
             return _read_all(fd)
         layer = members.Layer(plain, os.fstat(plain).st_size, what)
-        extract.extract(layer, folder, user=os.geteuid() != 0)
+        extract.extract(layer, folder, user=ordinary())
     return None
 
 

@@ -12,6 +12,7 @@ from ferryman.operations.image_export import image_export
 from ferryman.operations.output import replacing
 from ferryman.operations.save import chosen, save
 from ferryman.rootfs import extract, graft, members
+from ferryman.rootfs.namespace import ordinary
 from ferryman.store.layout import Store
 
 _TYPES = ("local", "tar", "oci", "docker", "image")
@@ -75,7 +76,7 @@ def _local(store: Store, image_id: Digest, dest: str) -> None:
             image_export(store, image_id, f.fileno())
             os.mkdir(f"{scratch}/files")
             layer = members.Layer(f.fileno(), os.fstat(f.fileno()).st_size, "the result")
-            extract.extract(layer, f"{scratch}/files", user=os.geteuid() != 0)
+            extract.extract(layer, f"{scratch}/files", user=ordinary())
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         below, target = os.open(f"{scratch}/files", flags), os.open(dest, flags)
         try:
