@@ -22,6 +22,8 @@ def machine(folder: Path) -> Mapping[str, str]:
         "Memory": f"{memory / 2**30:.0f} GiB",
         "Kernel": " ".join(re.findall(r"^[\d.]+", platform.release())) or platform.release(),
         "Filesystem": _filesystem(folder),
+        # More than there are processors: others were at work too.
+        "Load at the end": f"{os.getloadavg()[2]:.1f} in the last 15 minutes",
     }
 
 

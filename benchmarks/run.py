@@ -1,4 +1,4 @@
-"""All benchmarks by one command: ``python benchmarks/run.py``."""
+"""All benchmarks by one command: ``python -m benchmarks``."""
 
 import argparse
 import signal
@@ -129,7 +129,7 @@ def _command() -> str:
             next(arguments, None)
         elif not argument.startswith(("--base=", "--output=")):
             kept.append(argument)
-    return " ".join(["python benchmarks/run.py", *kept])
+    return " ".join(["python -m benchmarks", *kept])
 
 
 def _tell(line: str) -> None:
