@@ -21,7 +21,7 @@ def for_each(
     what is printed stays in order.
     """
     results: list[Callable[[], object]] = [partial(action, name) for name in names]
-    if at_once:
+    if at_once and len(names) > 1:
         results = _begun(results)
     code = 0
     for name, result in zip(names, results, strict=True):
