@@ -204,6 +204,16 @@ def test_restart_policy(box: Ferry) -> None:
     assert json.loads(box.text("inspect", "tries"))[0]["RestartCount"] == 2
 
 
+def test_restart_policy_of_what_somebody_waits_for(box: Ferry) -> None:
+    """As with docker, the first end is that of the command; the container goes on."""
+    flags = ("--name", "tries", "--restart", "on-failure:2")
+    done = box(*RUN, *flags, "box:1", "sh", "-c", "echo again; exit 3", check=False)
+    assert (done.returncode, done.stdout) == (3, b"again\n")
+    until(lambda: box.text("logs", "tries").split() == ["again"] * 3)
+    until(lambda: state(box, "tries")["Status"] == "exited")
+    assert json.loads(box.text("inspect", "tries"))[0]["RestartCount"] == 2
+
+
 def test_always_until_it_is_stopped(box: Ferry) -> None:
     box(*RUN, "-d", "--name", "ever", "--restart", "always", "box:1", "sh", "-c", "sleep 0.1")
     until(lambda: json.loads(box.text("inspect", "ever"))[0]["RestartCount"] >= 2)

@@ -1,8 +1,10 @@
 """Run: a container from its first process to its end, seen by whoever started it."""
 
+import msgspec
+
 from ferryman.operations.attach import attach as attach_to
 from ferryman.operations.attach import forwarding
-from ferryman.operations.cleanup import cleanup
+from ferryman.operations.cleanup import cleanup, restarts
 from ferryman.runtime import attach, terminal
 from ferryman.runtime.attach import Connection, Streams
 from ferryman.runtime.finish import awaited_exit_code
@@ -51,8 +53,11 @@ def run(
 def ended(store: Store, container: Container, state: State) -> int:
     """Wait for the end of a container that this command has started; return its exit code.
 
-    It is cleaned up here, so that nothing of it is left when this command ends.
+    It is cleaned up here, so that nothing of it is left when this command ends; unless it is to
+    start again, which takes somebody who stays: its monitor.
     """
-    awaited_exit_code(store, container, state)
+    code = awaited_exit_code(store, container, state)
+    if code is not None and restarts(container, msgspec.structs.replace(state, exit_code=code)):
+        return code
     final = cleanup(store, container.id, waited=True)
     return final.exit_code if final else 0
