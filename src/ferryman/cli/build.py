@@ -116,7 +116,7 @@ def command(
     )
     proxies = {name: value for name, value in given.items() if name.lower() in _PROXIES}
     store = container_store(first=True)
-    with recipe(path, dockerfile) as found, _shown(progress, quiet=quiet) as tell:
+    with recipe(store, path, dockerfile) as found, _shown(progress, quiet=quiet) as tell:
         image_id = build(
             store,
             found,

@@ -3,7 +3,6 @@
 import os
 import stat
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -17,6 +16,8 @@ from ferryman.errors import FerryError, InvalidArchive, UsageError
 from ferryman.operations import download
 from ferryman.rootfs import extract, members, syscalls
 from ferryman.rootfs.namespace import ordinary
+from ferryman.store.layout import Store
+from ferryman.store.lease import hold
 
 _MAX_TEXT = 16 << 20
 _CHUNK = 1 << 20
@@ -33,8 +34,8 @@ class Recipe(NamedTuple):
 
 
 @contextmanager
-def recipe(path: str, dockerfile: str = "") -> Iterator[Recipe]:
-    """Give the Dockerfile and the context of a build.
+def recipe(store: Store, path: str, dockerfile: str = "") -> Iterator[Recipe]:
+    """Give the Dockerfile and the context of a build; what is not a folder lies in the store.
 
     `path` is a folder, ``-`` for standard input (a Dockerfile, or a tar with the context), or a
     URL of a tar, a Dockerfile or a git repository; `dockerfile` is a path, ``-`` for standard
@@ -43,7 +44,9 @@ def recipe(path: str, dockerfile: str = "") -> Iterator[Recipe]:
     """
     if path == "-" and dockerfile == "-":
         raise UsageError("invalid argument: can't use stdin for both build context and dockerfile")
-    with tempfile.TemporaryDirectory(prefix="ferry-build-") as scratch:
+    with hold(store) as lease:
+        scratch = lease.path()
+        os.mkdir(scratch, 0o700)
         folder, text = _context(path, scratch)
         name = _NAME if dockerfile in ("", "-") else dockerfile
         ignored: Ignored | None = None
