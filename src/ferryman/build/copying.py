@@ -171,7 +171,8 @@ def _place(
     try:
         with _opened(target, destination) as into:
             _fill(target, source, entries, into)
-            if new:
+            # The context's own folder is the user's affair, and of no image's.
+            if new and not (source.owner and not found.path):
                 _dress(target, source, first._replace(folder=folder), into, ".")
     finally:
         os.close(folder)
