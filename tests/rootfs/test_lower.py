@@ -12,7 +12,8 @@ import pytest
 from ferryman.errors import InvalidImage, StoreError
 from ferryman.image.digest import Digest
 from ferryman.rootfs import erofs_mount, lower, overlay, posix_acl, syscalls
-from ferryman.rootfs.lower import EROFS, TREE, Layer, Lower
+from ferryman.rootfs.lower import Layer
+from ferryman.rootfs.made import EROFS, TREE, Lower
 from ferryman.store import blobs
 from ferryman.store.layout import Store, open_store
 from ferryman.store.lease import hold

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from ferryman.build.ignore import Ignored
 from ferryman.errors import StoreError
 from ferryman.rootfs import lower, overlay
-from ferryman.rootfs.lower import Layer, Lower
+from ferryman.rootfs.lower import Layer
+from ferryman.rootfs.made import Lower
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease
 

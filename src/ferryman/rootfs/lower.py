@@ -1,16 +1,4 @@
-"""An image's layers made ready to be mounted, each once for all images that have it.
-
-::
-
-    layers/<id>/lock         held by whoever makes something here
-    layers/<id>/tree/        the layer unpacked, in overlay form
-    layers/<id>/index.erofs  an EROFS image of its metadata, with the data left in the layer's tar:
-    layers/<id>/layer.tar    that tar, where the blob in the store is not that already
-    layers/<id>/*.loop       which loop devices those two have, if any
-    layers/<id>/mounted/     where the EROFS image is mounted, in private mount namespaces only
-
-Each appears whole, by a rename, once it is on the disk (`prepare`).
-"""
+"""An image's layers made ready to be mounted, each once for all images that have it (`made`)."""
 
 import errno
 import os
@@ -20,13 +8,13 @@ from typing import NamedTuple
 from ferryman.errors import StoreError
 from ferryman.image import digest as digests
 from ferryman.image.digest import Digest
-from ferryman.rootfs import erofs_head, erofs_mount, syscalls
+from ferryman.rootfs import erofs_mount, syscalls
+from ferryman.rootfs.made import TREE, Lower, Wanted, there
 from ferryman.store import durable
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease, collect_lock, protected
 from ferryman.store.lock import locked
 
-EROFS, TREE = "erofs", "tree"
 _REFUSED = (errno.EUCLEAN, errno.EINVAL, errno.EOPNOTSUPP)
 
 
@@ -36,28 +24,6 @@ class Layer(NamedTuple):
     digest: str
     size: int
     diff_id: str
-
-
-class Lower(NamedTuple):
-    """A layer that is ready to be mounted."""
-
-    kind: str
-    """``erofs``: to be mounted where its tar lies; ``tree``: unpacked."""
-    folder: str
-    """Of the layer, with all that was made of it."""
-    tar: str
-    """The path of the layer's tar, for EROFS."""
-
-
-class Wanted(NamedTuple):
-    """A layer, where what is made of it has its place, and how it is to be had."""
-
-    digest: Digest
-    diff_id: Digest
-    folder: str
-    tar: str
-    storage: str
-    """As `ready` has it."""
 
 
 def ready(store: Store, lease: Lease, layers: Sequence[Layer], storage: str = "") -> list[Lower]:
@@ -145,17 +111,3 @@ def _wanted(store: Store, digest: Digest, diff_id: Digest, storage: str) -> Want
     folder = f"{store.layers}/{diff_id.encoded}"
     tar = store.blob(digest) if digest == diff_id else f"{folder}/layer.tar"
     return Wanted(digest, diff_id, folder, tar, storage)
-
-
-def there(wanted: Wanted) -> Lower | None:
-    """Return a layer if it is ready, without more than a look at each file."""
-    folder, tar = wanted.folder, wanted.tar
-    if (
-        wanted.storage != "extract"
-        and erofs_mount.possible()
-        and erofs_head.is_index_of(f"{folder}/index.erofs", tar)
-    ):
-        return Lower(EROFS, folder, tar)
-    if wanted.storage != "erofs" and os.path.isdir(f"{folder}/tree"):
-        return Lower(TREE, folder, tar)
-    return None

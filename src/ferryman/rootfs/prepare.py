@@ -15,7 +15,7 @@ from ferryman.archive import compression, intake
 from ferryman.archive.stream import Bounded, FileStream
 from ferryman.errors import InvalidImage, StoreError
 from ferryman.rootfs import erofs, erofs_mount, extract, members, overlay, syscalls
-from ferryman.rootfs.lower import EROFS, TREE, Lower, Wanted, there
+from ferryman.rootfs.made import EROFS, TREE, Lower, Wanted, there
 from ferryman.store import blobs, durable
 from ferryman.store.lease import Lease
 from ferryman.store.lock import locked

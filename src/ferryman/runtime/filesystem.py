@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ferryman.errors import StoreError
 from ferryman.rootfs import initial, lower, namespace, overlay
-from ferryman.rootfs.lower import Lower
+from ferryman.rootfs.made import Lower
 from ferryman.runtime import record
 from ferryman.runtime.record import Container, State
 from ferryman.store.durable import remove
