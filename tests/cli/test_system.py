@@ -92,7 +92,10 @@ def test_a_field_that_there_is_not(ask: Ask) -> None:
     ("flags", "what"),
     [
         ("", ["all dangling images"]),
-        ("-a", ["all images without at least one container associated to them"]),
+        (
+            "-a",
+            ["all images without at least one container associated to them", "all build cache"],
+        ),
         (
             "--volumes",
             [

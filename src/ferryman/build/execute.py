@@ -57,6 +57,8 @@ class Means(NamedTuple):
     """Variables that commands see, and nobody else."""
     shm_size: int = 0
     """In bytes; 0 leaves it at docker's."""
+    volumes: Sequence[tuple[str, str, bool]] = ()
+    """Paths of the machine, where commands see them, and whether they may write there."""
 
 
 class Failed(FerryError):
@@ -281,6 +283,8 @@ def _mounts(inside: _Inside, at: str) -> tuple[list[dict[str, Any]], list[str]]:
                     target = mount.target or f"{_AGENTS}/ssh_agent.{number}"
                     made.append(_bind(agent, mount._replace(target=target)))
                     variables.append(f"SSH_AUTH_SOCK={target}")
+    for source, target, writable in inside.means.volumes:
+        made.append(_bind(source, Mount("bind", target=target, read_only=not writable)))
     if inside.step.script:
         place = f"{inside.rootfs.folder}/mounts/script"
         path = _written(place, inside.step.script.text.encode(), 0o755)

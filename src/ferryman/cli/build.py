@@ -46,6 +46,14 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
     help="Add a custom host-to-IP mapping",
 )
 @click.option("--shm-size", type=Value(limits.memory, "bytes"), default=0, help="Size of /dev/shm")
+@click.option(
+    "-v",
+    "--volume",
+    "volumes",
+    multiple=True,
+    metavar="PATH:PATH[:ro]",
+    help="Show RUN a path of this machine, as podman does; no cache knows of it",
+)
 @click.option("--iidfile", default="", metavar="FILE", help="Write the image ID to a file")
 @switch("-q --quiet", "Print the image ID alone")
 @click.option(
@@ -79,6 +87,7 @@ def command(
     network: str,
     hosts: tuple[str, ...],
     shm_size: int,
+    volumes: tuple[str, ...],
     iidfile: str,
     quiet: bool,
     progress: str,
@@ -122,7 +131,7 @@ def command(
             found,
             request,
             names=names,
-            means=_means(secrets, agents, hosts, proxies, shm_size),
+            means=_means(secrets, agents, hosts, proxies, shm_size, volumes),
             tell=tell,
             keep=to.type == "image",
             then=lambda image_id: build_output.write(store, image_id, names, to),
@@ -148,6 +157,7 @@ def _means(
     hosts: Sequence[str],
     proxies: dict[str, str],
     shm_size: int,
+    volumes: Sequence[str],
 ) -> "Means":
     from ferryman.build.execute import Means
 
@@ -157,7 +167,18 @@ def _means(
         hosts,
         proxies,
         shm_size,
+        [_volume(each) for each in volumes],
     )
+
+
+def _volume(text: str) -> tuple[str, str, bool]:
+    source, _, rest = text.partition(":")
+    target, _, mode = rest.partition(":")
+    if not (source.startswith("/") and target.startswith("/")) or mode not in ("", "ro", "rw"):
+        raise UsageError(f"invalid volume: {text}: it is /PATH:/PATH, with :ro where that is meant")
+    if not os.path.exists(source):
+        raise UsageError(f"invalid volume: {text}: there is no {source}")
+    return source, target, mode != "ro"
 
 
 def _secret(text: str) -> tuple[str, bytes]:

@@ -90,16 +90,16 @@ def _totals(used: "Usage") -> Rows:
         _total("Images", used.images),
         _total("Containers", used.containers),
         _total("Local Volumes", used.volumes),
-        _row("Build Cache", "0", "0", 0, human_size(0, 4)),
+        _total("Build Cache", used.build_cache, share=False),
         # What docker has not got, or does not count.
         _total("Mountable Layers", used.layers),
         _row("Unreferenced", "", "", used.garbage, human_size(used.garbage, 4)),
     ]
 
 
-def _total(kind: str, total: "Total") -> dict[str, Any]:
-    share = f" ({total.reclaimable * 100 // total.size}%)" if total.size else ""
-    reclaimable = human_size(total.reclaimable, 4) + share
+def _total(kind: str, total: "Total", *, share: bool = True) -> dict[str, Any]:
+    percent = f" ({total.reclaimable * 100 // total.size}%)" if share and total.size else ""
+    reclaimable = human_size(total.reclaimable, 4) + percent
     return _row(kind, str(total.number), str(total.active), total.size, reclaimable)
 
 
@@ -119,7 +119,7 @@ def _sections(store: "Store", used: "Usage") -> list[bytes]:
         ("Images space usage:", _IMAGES, _images(used.each_image, no_trunc=False)),
         ("Containers space usage:", _CONTAINERS, _containers(store, used, no_trunc=False)),
         ("Local Volumes space usage:", _VOLUMES, _volumes(store, used.each_volume)),
-        ("Build cache usage: 0B", _CACHE, []),
+        (f"Build cache usage: {human_size(used.build_cache.size, 4)}", _CACHE, []),
     ):
         lines += [b""] if lines else []
         lines += [title.encode(), b"", *rendered(_table(headers), rows, headers)]

@@ -40,6 +40,8 @@ def _warning(filters: tuple[str, ...], *, every: bool, with_volumes: bool) -> st
         lines.append("  - all anonymous volumes not used by at least one container")
     if every:
         lines.append("  - all images without at least one container associated to them")
+        if not filters:
+            lines.append("  - all build cache")
     else:
         lines.append("  - all dangling images")
     lines.append("  - everything unfinished, and what no image or container needs")

@@ -11,7 +11,7 @@ from ferryman.operations.container_listing import Row, listed
 from ferryman.operations.container_size import written
 from ferryman.runtime import record, volumes
 from ferryman.runtime.volumes import Volume
-from ferryman.store import below, collect, images
+from ferryman.store import below, build_cache, collect, images
 from ferryman.store.images import Image, all_images, referenced
 from ferryman.store.layout import Store
 from ferryman.store.lease import reading
@@ -65,6 +65,8 @@ class Usage(NamedTuple):
     volumes: Total
     layers: Total
     """What has been made of layers so that they can be mounted."""
+    build_cache: Total
+    """What the steps of builds have left that no image needs, and cache mounts."""
     garbage: int
     """Bytes of blobs that nothing needs; the next prune removes them."""
     each_image: tuple[ImageUsage, ...]
@@ -90,6 +92,7 @@ def usage(store: Store) -> Usage:
         containers=_total([(each.row.state.up, each.size) for each in containers]),
         volumes=_total([(each.links > 0, each.size) for each in used_volumes]),
         layers=_layers(store),
+        build_cache=_build_cache(store),
         garbage=sum(garbage.values()),
         each_image=rows,
         each_container=containers,
@@ -145,6 +148,14 @@ def _volumes(store: Store) -> tuple[VolumeUsage, ...]:
         # As in docker: what lies elsewhere is not the store's to count.
         if not volume.options
     )
+
+
+def _build_cache(store: Store) -> Total:
+    needed = {blob.id for image in all_images(store) for blob in referenced(store, image.target)}
+    steps = list(build_cache.layers(store))
+    alone = {layer.id: layer.size for layer in steps if layer.id not in needed}
+    size = sum(alone.values()) + below.size(build_cache.mounts(store))
+    return Total(len(steps), 0, size, size)
 
 
 def _layers(store: Store) -> Total:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ferryman.errors import UsageError
 from ferryman.operations import (
+    builder_prune,
     container_prune,
     image_prune,
     network_remove,
@@ -37,18 +38,20 @@ def prune(
 ) -> Pruned:
     """Remove containers that do not run, and networks, images and layers that nobody uses.
 
-    Of images those go that have no name, with `every` all that no container stands on; with
-    `with_volumes` anonymous volumes that no container uses go too.  `filters` are ``label=``,
-    ``label!=`` and ``until=``, this not for volumes.  What commands that died have left goes in any
-    case.  Raises InvalidFlag, UsageError, StoreError.
+    Of images those go that have no name, with `every` all that no container stands on, and the
+    build cache; with `with_volumes` anonymous volumes that no container uses go too.  `filters`
+    are ``label=``, ``label!=`` and ``until=``, this not for volumes; the build cache is spared with
+    any.  What commands that died have left goes in any case.  Raises InvalidFlag, UsageError,
+    StoreError.
     """
     check(filters, with_volumes=with_volumes)
     leftovers.give_back(store)
     containers, written = container_prune.prune(store, filters)
     networks = network_remove.prune(store, filters)
     volumes, content = volume_prune.prune(store, filters) if with_volumes else ([], 0)
+    kept = builder_prune.prune(store) if every and not filters else 0
     images = image_prune.prune(store, filters, every=every)
-    freed = written + content + images.freed
+    freed = kept + written + content + images.freed
     return Pruned(containers, networks, volumes, images.images, images.layers, freed)
 
 
