@@ -28,8 +28,8 @@ for process in $processes; do wait $process || exit 1; done
 """
 
 _EXPORT_FINDING = (
-    "What is read of layers that are mounted where they lie goes through loop devices, and is read "
-    "anew after each mount; beside that Python takes some 20 µs a file."
+    "Contents come from the layers' tars as fast as the disk gives them; Python takes some 40 µs a "
+    "file to read headers and to write others."
 )
 
 Step = Callable[[Command], Pipeline]

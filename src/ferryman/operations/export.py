@@ -9,10 +9,16 @@ import msgspec
 from ferryman.archive.write import FileSink, PipeSink, Sink
 from ferryman.image import config as configs
 from ferryman.operations.output import OutputError
-from ferryman.rootfs.pack import pack
+from ferryman.rootfs import unmounted
+from ferryman.rootfs.members import Layer
+from ferryman.rootfs.merged import laid
+from ferryman.rootfs.pack import kept_xattr, pack
+from ferryman.rootfs.tree import tree
+from ferryman.rootfs.written import written
 from ferryman.runtime import record
 from ferryman.runtime.filesystem import seen
 from ferryman.runtime.finish import settled
+from ferryman.runtime.sources import unmounted_sources
 from ferryman.store.images import of_target, read_document
 from ferryman.store.layout import Store
 from ferryman.store.lease import reading
@@ -29,16 +35,23 @@ def export(store: Store, text: str, fd: int) -> None:
     container = record.find(store, text)
     state = settled(store, container)
     sink: Sink = FileSink(fd) if stat.S_ISREG(os.fstat(fd).st_mode) else PipeSink(fd)
-    with seen(store, container, state) as path:
-        root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            pack(root, sink)
-        except BrokenPipeError:
-            raise OutputError(f"{_FAILED}: nobody reads the output any more") from None
-        except OSError as e:
-            raise OutputError(f"{_FAILED}: {e.filename or 'output'}: {e.strerror}") from None
-        finally:
-            os.close(root)
+    try:
+        with unmounted_sources(store, container) as sources:
+            if sources:
+                files = laid(tree(s) if isinstance(s, Layer) else written(s) for s in sources)
+                files.pop(b"", None)
+                unmounted.write(files, sources, sink, keep=kept_xattr)
+                return
+        with seen(store, container, state) as path:
+            root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                pack(root, sink)
+            finally:
+                os.close(root)
+    except BrokenPipeError:
+        raise OutputError(f"{_FAILED}: nobody reads the output any more") from None
+    except OSError as e:
+        raise OutputError(f"{_FAILED}: {e.filename or 'output'}: {e.strerror}") from None
 
 
 def settings(store: Store, text: str) -> bytes:

@@ -71,6 +71,12 @@ def mount(lower: Lower) -> str:
     return at
 
 
+def tar_of(store: Store, digest: str, diff_id: str) -> str | None:
+    """Return the path of a layer's plain tar; None where it is only there compressed."""
+    wanted = _wanted(store, digests.parse(digest), digests.parse(diff_id), "")
+    return wanted.tar if os.path.exists(wanted.tar) else None
+
+
 def unused(store: Store, needed: Collection[str]) -> list[str]:
     """Return the diff IDs of the layers made mountable that nothing needs.
 

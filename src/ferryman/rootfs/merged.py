@@ -3,7 +3,7 @@
 Nothing is unpacked: the result says in which layer each file's header and content lie.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ferryman.archive.tar import Member
@@ -41,9 +41,13 @@ def merged(layers: Sequence[Layer]) -> dict[bytes, File]:
     Names in a folder are sorted.  The root is there if a layer says something of it.  Raises
     InvalidImage, InvalidArchive.
     """
+    return laid(map(tree.tree, layers))
+
+
+def laid(tops: Iterable[Node]) -> dict[bytes, File]:
+    """Do so for trees that are there already."""
     root = _Name(File(Node(tree.IMPLIED), 0))
-    for number, layer in enumerate(layers):
-        top = tree.tree(layer)
+    for number, top in enumerate(tops):
         if top.member is tree.IMPLIED:
             top.member = root.file.member
         _lay(root, top, number)

@@ -21,9 +21,10 @@ from ferryman.rootfs import whiteout
 _XATTR = b"SCHILY.xattr."
 # Others are the host's business (labels of a security module) or overlay's own marks.
 KEPT_XATTRS = ("user.", "security.capability", "system.posix_acl_")
-_DROPPED_XATTRS = "user.overlay."
-# Files up to this size go out with the headers around them, in one write.
-_SMALL = 128 << 10
+_KEPT = tuple(name.encode() for name in KEPT_XATTRS)
+_DROPPED = b"user.overlay."
+SMALL = 128 << 10
+"""Files up to this many bytes go out with the headers around them, in one write."""
 _GATHER = 1 << 20
 # Folders of a tree: it may be deeper than a process may have files open.
 _OPEN_AT_ONCE = 200
@@ -151,6 +152,25 @@ def _open_folder(name: str, folder: int) -> int | None:
         raise
 
 
+def member_of(entry: Entry) -> Member | None:
+    """Return what a tar says of an entry; None for a socket, and for what has just been removed."""
+    status = entry.status
+    kind = _TYPES.get(stat.S_IFMT(status.st_mode))
+    if kind is None:
+        return None
+    link = b""
+    pax: dict[bytes, bytes] = {}
+    if kind == tar.SYMLINK:
+        try:
+            link = os.fsencode(os.readlink(entry.name, dir_fd=entry.folder))
+        except OSError:
+            return None
+    elif kind in (tar.FILE, tar.FOLDER):
+        pax = _pax(_xattrs(_proc_path(entry)))
+    size = status.st_size if kind == tar.FILE else 0
+    return _member(entry.path, kind, status, size=size, link=link, pax=pax)
+
+
 class Whole:
     """A sink in front of another one that takes files which become shorter while they are read."""
 
@@ -260,7 +280,7 @@ class Packer:
 
     def _content(self, fd: int, size: int) -> None:
         """Write as many bytes as the header says, whatever becomes of the file."""
-        if size > _SMALL:
+        if size > SMALL:
             self._flush()
             self._sink.copy(fd, size, _nobody_counts)
             self._write(bytes(-size % tar.BLOCK))
@@ -368,9 +388,11 @@ def _xattrs(of: str | int) -> dict[str, bytes]:
         return {}  # none on this filesystem, or it has just been removed
 
 
+def kept_xattr(name: bytes) -> bool:
+    """Tell whether an extended attribute is the files' own, and goes along with them."""
+    return name.startswith(_KEPT) and not name.startswith(_DROPPED)
+
+
 def _pax(xattrs: dict[str, bytes]) -> dict[bytes, bytes]:
-    return {
-        _XATTR + os.fsencode(name): value
-        for name, value in xattrs.items()
-        if name.startswith(KEPT_XATTRS) and not name.startswith(_DROPPED_XATTRS)
-    }
+    encoded = {os.fsencode(name): value for name, value in xattrs.items()}
+    return {_XATTR + name: value for name, value in encoded.items() if kept_xattr(name)}
