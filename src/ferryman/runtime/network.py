@@ -11,19 +11,18 @@ network, the bridge with the network's own rules: netavark removes these.
 
 import os
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 
 import msgspec
 
-from ferryman.rootfs import syscalls
 from ferryman.rootfs.namespace import ordinary
 from ferryman.runtime import (
     addresses,
     firewall,
     netavark,
+    netns,
     networks,
     pasta,
     ports,
@@ -78,7 +77,7 @@ def namespace(container: Container) -> Iterator[str | None]:
     if not container.networks:
         yield None
         return
-    with _new_namespace() as path:
+    with netns.new() as path:
         yield path
 
 
@@ -171,7 +170,7 @@ def _part(
     published: Ports,
     namespace: str,
 ) -> None:
-    with suppress(FileNotFoundError), _in_namespace(namespace):
+    with suppress(FileNotFoundError), netns.inside(namespace):
         _ip("link", "delete", place.interface)
     _leave(store, container, network, place, published)
 
@@ -362,64 +361,10 @@ def _stand_in(interface: str) -> Iterator[str]:
 
     netavark wants to delete the container's, and to do the rest only then.
     """
-    with _new_namespace(
+    with netns.new(
         lambda: _ip("link", "add", interface, "type", "veth", "peer", "name", "other")
     ) as path:
         yield path
-
-
-@contextmanager
-def _new_namespace(inside: Callable[[], object] = lambda: None) -> Iterator[str]:
-    """Give the path of a new network namespace, in which `inside` has been called.
-
-    A thread that ends makes it: nobody else can return to where the machine's network is, unless
-    they are its root.
-    """
-    made: list[int] = []
-    failed: list[BaseException] = []
-
-    def make() -> None:
-        try:
-            syscalls.unshare(syscalls.CLONE_NEWNET)
-            made.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
-            inside()
-        except BaseException as e:
-            failed.append(e)
-
-    thread = threading.Thread(target=make, name="namespace")
-    thread.start()
-    thread.join()
-    try:
-        if failed:
-            raise failed[0]
-        yield f"/proc/{os.getpid()}/fd/{made[0]}"
-    finally:
-        for fd in made:
-            os.close(fd)
-
-
-@contextmanager
-def _in_namespace(path: str) -> Iterator[None]:
-    """Be in a network namespace, with this thread and what it starts, for the block."""
-    other = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        with _own_namespace_after():
-            syscalls.setns(other, syscalls.CLONE_NEWNET)
-            yield
-    finally:
-        os.close(other)
-
-
-@contextmanager
-def _own_namespace_after() -> Iterator[None]:
-    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        try:
-            yield
-        finally:
-            syscalls.setns(own, syscalls.CLONE_NEWNET)
-    finally:
-        os.close(own)
 
 
 @contextmanager
