@@ -1,8 +1,10 @@
 """Real docker, podman, buildah, skopeo and umoci, each on private folders, one a test process."""
 
 import fcntl
+import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import Command
+from tests.conftest import SCRIPTS
 from tests.peers.dockerd import running_dockerd
 from tests.peers.mounts import remove
 from tests.peers.odd import Odd, make_odd
@@ -75,6 +78,21 @@ def dockerd(private: Path, peer_home: Path) -> Iterator[Command]:
     folder = private / "docker"
     folder.mkdir()
     with running_dockerd(folder, peer_home) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def buildkit(private: Path) -> Iterator[Command]:
+    """The client of a newer Docker daemon, which builds with BuildKit."""
+    need("dpkg", "containerd", "runc", "setpriv")
+    made = subprocess.run([SCRIPTS / "make-buildkit"], stdout=subprocess.PIPE, check=True)
+    root = Path(made.stdout.decode().strip())
+    folder, home = private / "buildkit", private / "buildkit-home"
+    folder.mkdir()
+    (home / ".docker").mkdir(parents=True)
+    plugins = {"cliPluginsExtraDirs": [str(root / "usr/libexec/docker/cli-plugins")]}
+    (home / ".docker/config.json").write_text(json.dumps(plugins))
+    with running_dockerd(folder, home, root=root) as client:
         yield client
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.command import Command
 
@@ -20,31 +21,50 @@ _WITHOUT_NETWORK = (
 _APART = ("unshare", "--net", "--", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 
 
+class Programs(NamedTuple):
+    """Docker's client and daemon."""
+
+    docker: str
+    dockerd: str
+
+
+OURS = Programs("docker", "dockerd")
+
+
 @contextmanager
 def running_dockerd(
-    folder: Path, home: Path, *, network: bool = False, apart: bool = False
+    folder: Path,
+    home: Path,
+    *,
+    network: bool = False,
+    apart: bool = False,
+    root: Path | None = None,
 ) -> Iterator[Command]:
     """Start dockerd with everything it writes in `folder`, and yield its client.
 
     With `network` it has a bridge and firewall rules as it always has, of the network namespace
     that this is, or with `apart` of one of its own; else no network to give, so build and run need
-    ``--network none`` or ``host``.  `folder` is best short: sockets are made in it.  Raises
+    ``--network none`` or ``host``.  `root` is where its programs are, with BuildKit for its
+    builder; else they are the machine's.  `folder` is best short: sockets are made in it.  Raises
     RuntimeError, with the end of its log, if it does not start.
     """
+    programs = (
+        Programs(str(root / "usr/bin/docker"), str(root / "usr/sbin/dockerd")) if root else OURS
+    )
     # The client of docker 23 and later wants a plugin for BuildKit; the old builder needs none.
     client = Command(
-        ("docker",),
+        (programs.docker,),
         {
             "DOCKER_HOST": f"unix://{folder}/docker.sock",
-            "DOCKER_BUILDKIT": "0",
+            "DOCKER_BUILDKIT": "1" if root else "0",
             "HOME": str(home),
         },
     )
     # overlay2 cannot stand on another overlay, as in a container; vfs can stand anywhere.
     try:
-        daemon = _start(folder, client, "overlay2", network or apart, apart)
+        daemon = _start(folder, client, programs, "overlay2", network or apart, apart)
     except RuntimeError:
-        daemon = _start(folder, client, "vfs", network or apart, apart)
+        daemon = _start(folder, client, programs, "vfs", network or apart, apart)
     try:
         yield client
     finally:
@@ -52,7 +72,7 @@ def running_dockerd(
 
 
 def _start(
-    folder: Path, client: Command, driver: str, network: bool, apart: bool
+    folder: Path, client: Command, programs: Programs, driver: str, network: bool, apart: bool
 ) -> subprocess.Popen[bytes]:
     (folder / "daemon.json").write_text("{}")
     namespace = f"ferry-test-{os.getpid()}-{folder.name}"
@@ -61,7 +81,8 @@ def _start(
         daemon = subprocess.Popen(
             [
                 # Should the tests be killed, the daemon stops too.
-                *("setpriv", "--pdeathsig", "TERM", "--", *(_APART if apart else ()), "dockerd"),
+                *("setpriv", "--pdeathsig", "TERM", "--", *(_APART if apart else ())),
+                programs.dockerd,
                 *("--config-file", folder / "daemon.json"),
                 *("--data-root", folder / "data"),
                 *("--exec-root", folder / "exec"),

@@ -4,20 +4,13 @@ The trees are the same file by file, and so are the configs; times and the IDs t
 not, and of what is new since the classic builder it knows nothing.
 """
 
-import hashlib
-import io
-import json
-import os
-import shutil
-import subprocess
-import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.command import Command
 from tests.ferry import Ferry
+from tests.peers.built import both, make_base, make_context
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
@@ -92,114 +85,33 @@ DIFFERENT = {
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files of all kinds."""
     folder = tmp_path_factory.mktemp("context")
-    for name, text in {
-        "a": "a", "b.txt": "b", "c.txt": "c", "d/x": "x", "d/e/y": "y", "s p": "s",
-        "modes/600": "", "modes/755": "", "modes/f/x": "", "no.tar": "no tar",
-        "links/to": "", "odd/\udcff\n": "", "odd/" + "n" * 200: "", "linked/one": "1",
-    }.items():  # fmt: skip
-        path = os.fsencode(folder) + b"/" + os.fsencode(name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(text)
-    (folder / "modes/600").chmod(0o600)
-    (folder / "modes/755").chmod(0o755)
-    (folder / "modes/f").chmod(0o1700)
-    (folder / "link").symlink_to("a")
-    (folder / "links/abs").symlink_to("/etc/notes")
-    (folder / "links/rel").symlink_to("to")
-    (folder / "linked/two").hardlink_to(folder / "linked/one")
-    (folder / "empty").mkdir()
-    for suffix in ("", ".gz", ".xz", ".bz2"):
-        with tarfile.open(folder / f"t.tar{suffix}", f"w:{suffix[1:]}") as tar:  # type: ignore[call-overload]
-            for name, owner in (("in", 3), ("dir/in", 4)):
-                member = tarfile.TarInfo(name)
-                member.size, member.uid, member.gid, member.mode = 2, owner, owner, 0o640
-                tar.addfile(member, io.BytesIO(b"in"))
+    make_context(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def builders(
+def ferry_too(
     dockerd: Command, busybox_tar: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Command, Ferry]:
-    """docker and ferry, with the same image ``base`` in both."""
-    folder = tmp_path_factory.mktemp("builders")
-    ferry = Ferry(folder / "store")
-    tree = folder / "tree"
-    tree.mkdir()
-    subprocess.run(["tar", "-xf", busybox_tar, "-C", tree], check=True)
-    (tree / "etc/more").mkdir()
-    (tree / "etc/more/file").write_text("more")
-    (tree / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
-    (tree / "etc/group").write_text("root:x:0:\n")
-    packed = subprocess.run(["tar", "-C", tree, "-c", "."], check=True, stdout=subprocess.PIPE)
-    ferry("import", "-c", "ENV PATH=/bin LANG=C", "-c", "CMD sh", "-", "base", input=packed.stdout)
-    saved = ferry("save", "base").stdout
-    dockerd.run("load", "-q", input=saved)
-    return dockerd, ferry
+) -> Ferry:
+    return make_base(dockerd, busybox_tar, tmp_path_factory.mktemp("builders"))
 
 
-Seen = dict[str, tuple[Any, ...]]
-
-
-def tree_of(ferry: Ferry, image: str, root: Path | None = None) -> Seen:
-    """Return all files of an image, each with what of it must be the same."""
-    found: Seen = {}
-    inodes: dict[str, str] = {}
-    exported = ferry("image", "export", image, root=root).stdout
-    with tarfile.open(fileobj=io.BytesIO(exported)) as tar:
-        for member in tar:
-            name = member.name
-            content = ""
-            if member.isfile():
-                file = tar.extractfile(member)
-                assert file
-                content = hashlib.sha256(file.read()).hexdigest()
-                inodes[name] = content
-            elif member.islnk():
-                content = inodes[member.linkname]
-            kind = tarfile.REGTYPE if member.islnk() else member.type
-            link = member.linkname if member.issym() else ""
-            found[name] = (kind, oct(member.mode), member.uid, member.gid, link, content)
-    return found
-
-
-# Of the classic builder's own making, and of no meaning to whoever runs the image.
-_ITS_OWN = ("Hostname", "Domainname", "Image", "AttachStdin", "AttachStdout", "AttachStderr", "Tty",
-            "OpenStdin", "StdinOnce", "ArgsEscaped")  # fmt: skip
-
-
-def config_of(ferry: Ferry, image: str, root: Path | None = None) -> dict[str, Any]:
-    inspected = json.loads(ferry("inspect", image, root=root).stdout)[0]
-    config = {key: value for key, value in inspected["Config"].items() if value}
-    for key in _ITS_OWN:
-        config.pop(key, None)
-    return {**config, "Author": inspected.get("Author", "")}
+def text_of(name: str) -> str:
+    """Return a whole Dockerfile."""
+    text = DOCKERFILES[name]
+    if text.startswith("#"):
+        return f"{text}\nFROM base\nRUN echo a `\n  > /a\nENV b=\\c\n"
+    return text if text.startswith("FROM") else f"FROM base\n{text}\n"
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)
-def test_build(name: str, builders: tuple[Command, Ferry], context: Path, tmp_path: Path) -> None:
-    docker, ferry = builders
-    folder = tmp_path / "context"
-    shutil.copytree(context, folder, symlinks=True)
-    # copytree makes two files of a link.
-    (folder / "linked/two").unlink()
-    (folder / "linked/two").hardlink_to(folder / "linked/one")
-    text = DOCKERFILES[name]
-    lines = text if text.startswith("FROM") else f"FROM base\n{text}\n"
-    if text.startswith("#"):
-        lines = f"{text}\nFROM base\nRUN echo a `\n  > /a\nENV b=\\c\n"
-    (folder / "Dockerfile").write_text(lines)
-    (folder / ".dockerignore").write_text(IGNORED.get(name, ""))
-    flags = ("--network", "none", "--build-arg", "one=1", "--label", "given=1", folder)
-    theirs = docker.text("build", "-q", *flags)
-    ours = ferry.text("build", "-q", *flags)
-    other = tmp_path / "other"
-    ferry("load", "-q", root=other, input=docker.run("save", theirs).stdout)
-    # In a store of its own, where its ID is the name that it has.
+def test_build(
+    name: str, dockerd: Command, ferry_too: Ferry, context: Path, tmp_path: Path
+) -> None:
+    ignored = IGNORED.get(name, "")
+    ours, theirs = both(dockerd, ferry_too, context, tmp_path, text_of(name), ignored)
     if DIFFERENT.get(name) != "config":
-        assert config_of(ferry, ours) == config_of(ferry, theirs, other)
+        assert ours.config == theirs.config
     if DIFFERENT.get(name) != "tree":
-        assert tree_of(ferry, ours) == tree_of(ferry, theirs, other)
+        assert ours.tree == theirs.tree

@@ -601,11 +601,13 @@ def test_a_million_members(tmp_path: Path) -> None:
     into.mkdir()
 
     def memory() -> int:
+        # Whoever runs the tests has taken some, too.
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with opened(layer) as source:
             extract(source, str(into))
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 
-    assert apart(memory) < 200 << 10  # KiB
+    assert apart(memory) < 150 << 10  # KiB
     assert sum(len(files) for _, _, files in os.walk(into)) == 20_001
     assert (into / "first").stat().st_nlink == 20_001
 

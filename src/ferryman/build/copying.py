@@ -166,16 +166,9 @@ def _place(
         with _opened(target, above) as into:
             _make(target, source, first, into, name)
         return
-    new = not _is_folder(target, destination)
-    folder = os.dup(first.folder)
-    try:
-        with _opened(target, destination) as into:
-            _fill(target, source, entries, into)
-            # The context's own folder is the user's affair, and of no image's.
-            if new and not (source.owner and not found.path):
-                _dress(target, source, first._replace(folder=folder), into, ".")
-    finally:
-        os.close(folder)
+    # As docker does it: a destination that is missing is made, but not to be like the source.
+    with _opened(target, destination) as into:
+        _fill(target, source, entries, into)
 
 
 @contextmanager

@@ -199,9 +199,9 @@ def digest(root: Root, sources: Sequence[str], exclude: Ignored = _NOTHING) -> s
                 else:
                     content = _content(entry)
                 uid, gid = root.owner or (status.st_uid, status.st_gid)
-                # The context's own folder is the user's affair, and of no image's.
-                mode = 0 if root.owner and not found.path and not entry.path else status.st_mode
-                head = f"\0{mode:o} {uid} {gid} {status.st_rdev}\0"
+                head = f"\0{status.st_mode:o} {uid} {gid} {status.st_rdev}\0"
+                if not entry.path and stat.S_ISDIR(status.st_mode):
+                    head = "\0"  # what is in it is taken, not the folder
                 total.update(head.encode() + os.fsencode(entry.path) + b"\0" + content)
     return total.hexdigest()
 

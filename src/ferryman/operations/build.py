@@ -25,7 +25,6 @@ from ferryman.image.reference import Reference
 from ferryman.operations import download, new_image
 from ferryman.operations.build_context import Recipe
 from ferryman.operations.remove import remove
-from ferryman.rootfs.layer import EMPTY
 from ferryman.rootfs.lower import Layer
 from ferryman.runtime.finish import now
 from ferryman.store.collect import working
@@ -153,9 +152,7 @@ def _kept(
 ) -> Digest:
     """Write the image's documents and its names."""
     new = [
-        Descriptor(manifests.OCI_LAYER, made.layer.digest, made.layer.size)
-        for made in result.made
-        if made.layer.diff_id != EMPTY
+        Descriptor(manifests.OCI_LAYER, made.layer.digest, made.layer.size) for made in result.made
     ]
     layers = [*bases.descriptors(built.base), *new]
     return new_image.put(lease, _document(built, result, epoch), layers, names)
@@ -170,13 +167,10 @@ def _document(built: Built, result: Result, epoch: int | None) -> dict[str, Any]
     steps: list[dict[str, Any]] = []
     layers = iter(result.made)
     for moment in built.moments:
-        empty = True
         if moment.layer:
-            made = next(layers)
-            created = fixed or made.created
-            empty = made.layer.diff_id == EMPTY
+            created = fixed or next(layers).created
         step = {"created": created, "created_by": moment.words, "comment": COMMENT}
-        steps.append({**step, "empty_layer": True} if empty else step)
+        steps.append(step if moment.layer else {**step, "empty_layer": True})
     platform = built.platform
     document = {
         key: value for key, value in base.items() if key in ("os.version", "os.features", "variant")
@@ -191,7 +185,7 @@ def _document(built: Built, result: Result, epoch: int | None) -> dict[str, Any]
             "type": "layers",
             "diff_ids": [
                 *(rootfs.get("diff_ids") or []),
-                *(made.layer.diff_id for made in result.made if made.layer.diff_id != EMPTY),
+                *(made.layer.diff_id for made in result.made),
             ],
         },
     }
