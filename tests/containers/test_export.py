@@ -60,3 +60,10 @@ def test_over_several_layers(box: Ferry, tmp_path: Path) -> None:
     again = "rm -r /deep/er /home/in; mkdir /deep/er; touch /home/out /etc/notes; ln /new /newer"
     box("run", "--network", "none", "--name", "second", "box:2", "sh", "-c", again)
     assert box("export", "second").stdout == mounted(box, "second", tmp_path / "want")
+
+
+def test_what_has_never_been_started(box: Ferry, tmp_path: Path) -> None:
+    box("create", "--name", "created", "box:1")
+    first = box("export", "created").stdout
+    assert first == mounted(box, "created", tmp_path / "want")
+    assert box("export", "created").stdout == first

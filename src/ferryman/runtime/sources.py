@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 
 from ferryman.rootfs import lower, namespace
 from ferryman.rootfs.members import Layer
-from ferryman.runtime import record
-from ferryman.runtime.record import Container
+from ferryman.runtime import filesystem, record
+from ferryman.runtime.record import Container, State
 from ferryman.store.layout import Store
 
 
@@ -16,8 +16,7 @@ def unmounted_sources(store: Store, container: Container) -> Iterator[list[Layer
     """Give them, open, lowest first: layers, and then folders in overlay form.
 
     Nothing is given where they are to be had by mounting them only: when a tar is not here in plain
-    form, when the container has never been started, and for an ordinary user, who sees owners
-    differently.  Raises OSError.
+    form, and for an ordinary user, who sees owners differently.  Raises OSError, StoreError.
     """
     folder = record.folder(store, container.id)
     with ExitStack() as stack:
@@ -29,10 +28,13 @@ def unmounted_sources(store: Store, container: Container) -> Iterator[list[Layer
                 fd = _opened(stack, path, os.O_RDONLY)
                 sources.append(Layer(fd, os.fstat(fd).st_size, f"layer {each.digest}"))
             else:
+                if not os.path.isdir(f"{folder}/init"):
+                    # It has never been started: what every container finds is made now.
+                    with filesystem.seen(store, container, State()):
+                        pass
                 for name in ("init", "upper"):
-                    if os.path.isdir(f"{folder}/{name}"):
-                        path = f"{folder}/{name}"
-                        sources.append(_opened(stack, path, os.O_RDONLY | os.O_DIRECTORY))
+                    path = f"{folder}/{name}"
+                    sources.append(_opened(stack, path, os.O_RDONLY | os.O_DIRECTORY))
         whole = len(sources) == len(container.layers) + 2
         yield sources if whole else []
 
