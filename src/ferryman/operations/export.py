@@ -2,6 +2,8 @@
 
 import os
 import stat
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -9,15 +11,17 @@ import msgspec
 from ferryman.archive.write import FileSink, PipeSink, Sink
 from ferryman.image import config as configs
 from ferryman.operations.output import OutputError
-from ferryman.rootfs import unmounted
+from ferryman.rootfs import lower, unmounted
 from ferryman.rootfs.members import Layer
 from ferryman.rootfs.merged import laid
 from ferryman.rootfs.pack import kept_xattr, pack
-from ferryman.rootfs.tree import tree
+from ferryman.rootfs.recall import recalled
+from ferryman.rootfs.tree import Node
 from ferryman.rootfs.written import written
 from ferryman.runtime import record
 from ferryman.runtime.filesystem import seen
 from ferryman.runtime.finish import settled
+from ferryman.runtime.record import Container
 from ferryman.runtime.sources import unmounted_sources
 from ferryman.store.images import of_target, read_document
 from ferryman.store.layout import Store
@@ -38,7 +42,7 @@ def export(store: Store, text: str, fd: int) -> None:
     try:
         with unmounted_sources(store, container) as sources:
             if sources:
-                files = laid(tree(s) if isinstance(s, Layer) else written(s) for s in sources)
+                files = laid(_trees(store, container, sources))
                 files.pop(b"", None)
                 unmounted.write(files, sources, sink, keep=kept_xattr)
                 return
@@ -52,6 +56,12 @@ def export(store: Store, text: str, fd: int) -> None:
         raise OutputError(f"{_FAILED}: nobody reads the output any more") from None
     except OSError as e:
         raise OutputError(f"{_FAILED}: {e.filename or 'output'}: {e.strerror}") from None
+
+
+def _trees(store: Store, container: Container, sources: Sequence[Layer | int]) -> Iterator[Node]:
+    folders = [lower.folder_of(store, each.diff_id) for each in container.layers]
+    for source, folder in zip_longest(sources, folders):
+        yield recalled(folder, source) if isinstance(source, Layer) else written(source)
 
 
 def settings(store: Store, text: str) -> bytes:

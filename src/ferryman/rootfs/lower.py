@@ -71,6 +71,11 @@ def mount(lower: Lower) -> str:
     return at
 
 
+def folder_of(store: Store, diff_id: str) -> str:
+    """Return the path of the folder with what is made of a layer."""
+    return f"{store.layers}/{digests.parse(diff_id).encoded}"
+
+
 def tar_of(store: Store, digest: str, diff_id: str) -> str | None:
     """Return the path of a layer's plain tar; None where it is only there compressed."""
     wanted = _wanted(store, digests.parse(digest), digests.parse(diff_id), "")

@@ -7,6 +7,7 @@
     layers/<id>/index.erofs  an EROFS image of its metadata, with the data left in the layer's tar:
     layers/<id>/layer.tar    that tar, where the blob in the store is not that already
     layers/<id>/*.loop       which loop devices those two have, if any
+    layers/<id>/headers      what an export writes in front of its files (`recall`)
     layers/<id>/mounted/     where the EROFS image is mounted, in private mount namespaces only
 
 Each appears whole, by a rename, once it is on the disk (`prepare`).

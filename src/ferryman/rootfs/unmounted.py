@@ -11,13 +11,14 @@ from contextlib import nullcontext
 
 from ferryman.archive import behind, tar
 from ferryman.archive.intake import Advance, nothing
-from ferryman.archive.sparse import Sparse, content
+from ferryman.archive.sparse import Piece, Sparse, content
 from ferryman.archive.tar import Member
 from ferryman.archive.write import PipeSink, Sink
 from ferryman.rootfs import syscalls
 from ferryman.rootfs.members import Layer
 from ferryman.rootfs.merged import File
 from ferryman.rootfs.pack import SMALL, Whole
+from ferryman.rootfs.recall import Recalled
 from ferryman.rootfs.tree import XATTR, Node, own_xattrs
 
 Source = Layer | int
@@ -39,8 +40,8 @@ def write(
     """Write a merged tree as a tar.
 
     `sources` are what the trees were made of, in the same order; `keep` says which extended
-    attributes go along.  Sparse files are written out whole.  Raises InvalidArchive, StoreError,
-    OSError.
+    attributes go along, of nodes that are not recalled.  Sparse files are written out whole.
+    Raises InvalidArchive, StoreError, OSError.
     """
     whole = Whole(sink)
     # Whoever reads from a pipe works at the same time anyway.
@@ -67,11 +68,15 @@ class _Writer:
 
     def write(self, files: Mapping[bytes, File]) -> None:
         for path, file in files.items():
+            node = file.node
+            first = self._written.setdefault(node, path)
+            if first is path and isinstance(node, Recalled) and node.header and node.path == path:
+                self._recalled(node, file.layer)
+                continue
             member = file.member
             pax = {XATTR + key: value for key, value in own_xattrs(member) if self._keep(key)}
             name = path + b"/" if member.type == tar.FOLDER and path else path or b"./"
             member = member._replace(name=name, pax=pax, size=0)
-            first = self._written.setdefault(file.node, path)
             if first is not path:
                 self._add(tar.header(member._replace(type=tar.HARDLINK, link=first)))
             elif member.type in tar.FILES:
@@ -80,6 +85,15 @@ class _Writer:
                 self._add(tar.header(member))
         self._add(tar.END)
         self._flush()
+
+    def _recalled(self, node: Recalled, number: int) -> None:
+        """Write what is as it was when its header was made."""
+        self._add(node.header)
+        member = node.member
+        if member.size and member.type in tar.FILES:
+            source = self._sources[number]
+            assert isinstance(source, Layer)
+            self._content(source.fd, Sparse(member.size, [Piece(0, member.size, member.offset)]))
 
     def _file(self, member: Member, file: File) -> None:
         source = self._sources[file.layer]
