@@ -53,17 +53,18 @@ def test_the_first_error_ends_it(threads: int) -> None:
 def test_interrupted_it_waits_for_what_runs() -> None:
     """Whatever jobs write to is cleared away afterwards: none may still be at it."""
     running = [0]
-    stop = threading.Event()
-
-    def work() -> int:
-        running[0] += 1
-        stop.wait(10)
-        time.sleep(0.05)
-        running[0] -= 1
-        return 0
 
     def interrupted(delay: float) -> None:
-        stop.clear()
+        # One each time: a thread that is late must not take the next one's for its own.
+        stop = threading.Event()
+
+        def work() -> int:
+            running[0] += 1
+            stop.wait(10)
+            time.sleep(0.05)
+            running[0] -= 1
+            return 0
+
         main = threading.get_ident()
         threading.Timer(delay, signal.pthread_kill, (main, signal.SIGINT)).start()
         parallel.run([work] * 20, stop)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
     not erofs_mount.possible(), reason="to mount layers takes root and Linux 6.4"
 )
 STORAGES = ("erofs", "extract")
-MADE = {"lock", "index.erofs", "index.loop", "tar.loop", "mounted", "tree"}
+MADE = {"lock", "index.erofs", "index.loop", "tar.loop", "mounted", "headers", "tree"}
 """What is made of a layer; see `rootfs.lower`."""
 
 

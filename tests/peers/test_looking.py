@@ -290,6 +290,7 @@ PRUNES = [
 def test_prune(dockerd: Command, new_client: bool, ferry: Ferry) -> None:
     """What else docker has is spared by the filters."""
     ferry("load", input=ARCHIVE)
+    dockerd.run("image", "prune", "--force")  # of what other tests have left
     with having(dockerd):
         # Older clients say how much was freed even when nothing was to be.
         for step, typed in (REFUSALS if new_client else []) + PRUNES:

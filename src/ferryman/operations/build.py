@@ -75,7 +75,8 @@ def build(
                 None if epoch is None else epoch * 10**9,
             )
             result = run(job, built.vertex)
-            before = {image.id for image in all_images(store)}
+            with reading(store):
+                before = {image.id for image in all_images(store)}
             image_id = _kept(lease, built, result, bases, names if keep else (), epoch)
             if keep:
                 return image_id

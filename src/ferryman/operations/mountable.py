@@ -10,6 +10,7 @@ from ferryman.runtime import record
 from ferryman.store import below, durable
 from ferryman.store.images import all_images
 from ferryman.store.layout import Store
+from ferryman.store.lease import reading
 
 
 def prune(store: Store) -> tuple[list[str], int]:
@@ -24,7 +25,9 @@ def prune(store: Store) -> tuple[list[str], int]:
 
 def unused(store: Store) -> list[str]:
     """Return the diff IDs of those that no image and no container has; raises StoreError."""
-    return lower.unused(store, _needed(store))
+    with reading(store):
+        needed = _needed(store)
+    return lower.unused(store, needed)
 
 
 def damaged(store: Store) -> list[str]:

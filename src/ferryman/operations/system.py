@@ -151,8 +151,10 @@ def _volumes(store: Store) -> tuple[VolumeUsage, ...]:
 
 
 def _build_cache(store: Store) -> Total:
-    needed = {blob.id for image in all_images(store) for blob in referenced(store, image.target)}
-    steps = list(build_cache.layers(store))
+    with reading(store):
+        found = all_images(store)
+        needed = {blob.id for image in found for blob in referenced(store, image.target)}
+        steps = list(build_cache.layers(store))
     alone = {layer.id: layer.size for layer in steps if layer.id not in needed}
     size = sum(alone.values()) + below.size(build_cache.mounts(store))
     return Total(len(steps), 0, size, size)

@@ -9,7 +9,7 @@ from ferryman.errors import StoreError
 from ferryman.image import digest as digests
 from ferryman.image.digest import Digest
 from ferryman.rootfs import erofs_mount, syscalls
-from ferryman.rootfs.made import TREE, Lower, Wanted, there
+from ferryman.rootfs.made import EROFS, TREE, Lower, Wanted, there
 from ferryman.store import durable
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease, collect_lock, protected
@@ -77,9 +77,12 @@ def folder_of(store: Store, diff_id: str) -> str:
 
 
 def tar_of(store: Store, digest: str, diff_id: str) -> str | None:
-    """Return the path of a layer's plain tar; None where it is only there compressed."""
-    wanted = _wanted(store, digests.parse(digest), digests.parse(diff_id), "")
-    return wanted.tar if os.path.exists(wanted.tar) else None
+    """Return the path of a layer's tar, of which a file system makes nothing else than it says.
+
+    None where that is not known: where the layer is not mounted where it lies.
+    """
+    wanted = _wanted(store, digests.parse(digest), digests.parse(diff_id), EROFS)
+    return wanted.tar if there(wanted) else None
 
 
 def unused(store: Store, needed: Collection[str]) -> list[str]:

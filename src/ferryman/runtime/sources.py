@@ -15,23 +15,24 @@ from ferryman.store.layout import Store
 def unmounted_sources(store: Store, container: Container) -> Iterator[list[Layer | int]]:
     """Give them, open, lowest first: layers, and then folders in overlay form.
 
-    Nothing is given where they are to be had by mounting them only: when a tar is not here in plain
-    form, and for an ordinary user, who sees owners differently.  Raises OSError, StoreError.
+    Nothing is given where they are to be had by mounting them only: for an ordinary user, who sees
+    owners differently, and when a layer is one that has to be unpacked.  Raises OSError,
+    StoreError.
     """
     folder = record.folder(store, container.id)
     with ExitStack() as stack:
         sources: list[Layer | int] = []
         if not namespace.ordinary():
+            if not os.path.isdir(f"{folder}/init"):
+                # It has never been started: what every container finds is made now.
+                with filesystem.seen(store, container, State()):
+                    pass
             for each in container.layers:
                 if (path := lower.tar_of(store, each.digest, each.diff_id)) is None:
                     break
                 fd = _opened(stack, path, os.O_RDONLY)
                 sources.append(Layer(fd, os.fstat(fd).st_size, f"layer {each.digest}"))
             else:
-                if not os.path.isdir(f"{folder}/init"):
-                    # It has never been started: what every container finds is made now.
-                    with filesystem.seen(store, container, State()):
-                        pass
                 for name in ("init", "upper"):
                     path = f"{folder}/{name}"
                     sources.append(_opened(stack, path, os.O_RDONLY | os.O_DIRECTORY))
