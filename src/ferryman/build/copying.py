@@ -26,10 +26,9 @@ Owner = tuple[int, int]
 
 
 class Target(NamedTuple):
-    """Where files are put: an open root, its path, and how they are to be there."""
+    """Where files are put: an open root, and how they are to be there."""
 
     fd: int
-    path: str
     owner: Owner | None
     chmod: str
     scratch: str
@@ -44,7 +43,7 @@ def copy(step: Files, source: Root, root: str, scratch: str, fetched: Sequence[s
     """
     owner = _owner(root, step.chown)
     fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    target = Target(fd, root, owner, step.chmod, scratch)
+    target = Target(fd, owner, step.chmod, scratch)
     exclude = ignore.patterns(step.exclude)
     remote = iter(fetched)
     try:
@@ -83,7 +82,7 @@ def copy_selected(context: Context, source: str, into: str) -> None:
     with selection.opened(context.folder, context.ignored, (0, 0)) as root:
         fd = os.open(into, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            target = Target(fd, into, (0, 0), "", into)
+            target = Target(fd, (0, 0), "", into)
             for found in selection.find(root, source):
                 _place(target, root, found, "/" + found.path, ignore.Ignored())
         finally:

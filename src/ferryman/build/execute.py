@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ferryman.archive.intake import Taken
-from ferryman.build import copying
+from ferryman.build import copying, heredoc
 from ferryman.build.graph import Execute
 from ferryman.build.lines import DockerfileError
 from ferryman.build.mounts import Mount
@@ -39,7 +39,6 @@ from ferryman.store.layout import Store
 from ferryman.store.lease import Lease
 from ferryman.store.lock import locked, try_locked
 
-_SCRIPTS = "/dev/pipes"
 _SECRETS = "/run/secrets"
 _AGENTS = "/run/buildkit"
 
@@ -288,7 +287,9 @@ def _mounts(inside: _Inside, at: str) -> tuple[list[dict[str, Any]], list[str]]:
     if inside.step.script:
         place = f"{inside.rootfs.folder}/mounts/script"
         path = _written(place, inside.step.script.text.encode(), 0o755)
-        made.append(_bind(path, Mount("bind", target=f"{_SCRIPTS}/{inside.step.script.name}")))
+        made.append(
+            _bind(path, Mount("bind", target=f"{heredoc.SCRIPTS}/{inside.step.script.name}"))
+        )
     return made, variables
 
 

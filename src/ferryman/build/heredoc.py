@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from ferryman.build.words import WordError, expand_words, raw_words
 
+SCRIPTS = "/dev/pipes"
+"""The folder in which a step sees a script that names its own interpreter."""
+
 _WORD = re.compile(r"([0-9]*)<<(-?)\s*([^<]*)", re.ASCII)
 
 

@@ -28,7 +28,6 @@ from ferryman.build.mounts import Mount
 from ferryman.build.words import expand, quoted
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SCRIPTS = "/dev/pipes"
 
 
 class Moment(NamedTuple):
@@ -194,7 +193,7 @@ class StageState:
             text = line.words[0] + "".join(f"\n{each.content}{each.name}" for each in line.heredocs)
             return self._in_shell(line._replace(words=(text,))), None
         if first.text.startswith("#!"):
-            words = (posixpath.join(_SCRIPTS, first.name),)
+            words = (posixpath.join(heredoc.SCRIPTS, first.name),)
             return self._in_shell(line._replace(words=words)), first
         return self._in_shell(line._replace(words=(first.text,))), None
 

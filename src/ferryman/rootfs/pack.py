@@ -25,7 +25,8 @@ _KEPT = tuple(name.encode() for name in KEPT_XATTRS)
 _DROPPED = b"user.overlay."
 SMALL = 128 << 10
 """Files up to this many bytes go out with the headers around them, in one write."""
-_GATHER = 1 << 20
+GATHER = 1 << 20
+"""Small parts go out together once they are this many bytes."""
 # Folders of a tree: it may be deeper than a process may have files open.
 _OPEN_AT_ONCE = 200
 
@@ -192,9 +193,38 @@ class Whole:
             self._sink.copy(fd, size, copied, start)
         except StoreError:
             while left:
-                part = min(left, _GATHER)
+                part = min(left, GATHER)
                 self.write(bytes(part))
                 left -= part
+
+
+class Gathered:
+    """Brings small parts to a sink together, in few writes."""
+
+    def __init__(self, sink: Sink) -> None:
+        """Pass everything on to `sink`, the last of it when `flush` is called."""
+        self._sink = sink
+        self._pending: list[bytes] = []
+        self._size = 0
+
+    def write(self, content: bytes) -> None:
+        """Take some content."""
+        self._pending.append(content)
+        self._size += len(content)
+        if self._size >= GATHER:
+            self.flush()
+
+    def copy(self, fd: int, size: int, advance: Advance, start: int = 0) -> None:
+        """Pass on `size` bytes of a file, after what has been gathered."""
+        self.flush()
+        self._sink.copy(fd, size, advance, start)
+
+    def flush(self) -> None:
+        """Pass on what has been gathered."""
+        if self._pending:
+            self._sink.write(b"".join(self._pending))
+            self._pending.clear()
+            self._size = 0
 
 
 class Packer:
@@ -205,11 +235,10 @@ class Packer:
 
         What is newer than `latest`, in nanoseconds since 1970, is said to be of that time.
         """
-        self._sink = sink
+        self._sink = Gathered(sink)
+        self._write = self._sink.write
         self._latest = latest
         self._whiteouts = whiteouts
-        self._pending: list[bytes] = []
-        self._gathered = 0
         self._links: dict[tuple[int, int], bytes] = {}
         self.size = 0
         """The bytes of the files so far."""
@@ -276,12 +305,11 @@ class Packer:
     def finish(self) -> None:
         """Write the end of the archive; raises OSError."""
         self._write(tar.END)
-        self._flush()
+        self._sink.flush()
 
     def _content(self, fd: int, size: int) -> None:
         """Write as many bytes as the header says, whatever becomes of the file."""
         if size > SMALL:
-            self._flush()
             self._sink.copy(fd, size, _nobody_counts)
             self._write(bytes(-size % tar.BLOCK))
         elif size:
@@ -297,18 +325,6 @@ class Packer:
         key = (status.st_dev, status.st_ino)
         earlier = self._links.setdefault(key, name)
         return None if earlier is name else earlier
-
-    def _write(self, content: bytes) -> None:
-        self._pending.append(content)
-        self._gathered += len(content)
-        if self._gathered >= _GATHER:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._pending:
-            self._sink.write(b"".join(self._pending))
-            self._pending.clear()
-            self._gathered = 0
 
 
 def pack(

@@ -17,14 +17,13 @@ from ferryman.archive.write import PipeSink, Sink
 from ferryman.rootfs import syscalls
 from ferryman.rootfs.members import Layer
 from ferryman.rootfs.merged import File
-from ferryman.rootfs.pack import SMALL, Whole
+from ferryman.rootfs.pack import GATHER, SMALL, Gathered, Whole
 from ferryman.rootfs.recall import Recalled
 from ferryman.rootfs.tree import XATTR, Node, own_xattrs
 
 Source = Layer | int
 """A layer's tar, or an open folder with what was written over it."""
 
-_GATHER = 1 << 20
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _RESOLVE = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
 
@@ -59,11 +58,10 @@ class _Writer:
         advance: Advance,
     ) -> None:
         self._sources = sources
-        self._sink = sink
+        self._sink = Gathered(sink)
+        self._add = self._sink.write
         self._keep = keep
         self._advance = advance
-        self._pending: list[bytes] = []
-        self._gathered = 0
         self._written: dict[Node, bytes] = {}
 
     def write(self, files: Mapping[bytes, File]) -> None:
@@ -84,7 +82,7 @@ class _Writer:
             else:
                 self._add(tar.header(member))
         self._add(tar.END)
-        self._flush()
+        self._sink.flush()
 
     def _recalled(self, node: Recalled, number: int) -> None:
         """Write what is as it was when its header was made."""
@@ -129,25 +127,12 @@ class _Writer:
         at = 0
         for piece in whole.pieces:
             self._zeros(piece.at - at)
-            self._flush()
             self._sink.copy(fd, piece.size, self._advance, piece.offset)
             at = piece.at + piece.size
         self._zeros(tar.padded(size) - at)
 
     def _zeros(self, size: int) -> None:
         while size:
-            part = min(size, _GATHER)
+            part = min(size, GATHER)
             self._add(bytes(part))
             size -= part
-
-    def _add(self, part: bytes) -> None:
-        self._pending.append(part)
-        self._gathered += len(part)
-        if self._gathered >= _GATHER:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._pending:
-            self._sink.write(b"".join(self._pending))
-            self._pending.clear()
-            self._gathered = 0
