@@ -1,5 +1,6 @@
 """The peers, each on folders of its own, started here and stopped here."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from tests.peers.mounts import remove
 
 from ferryman.rootfs.syscalls import CLONE_NEWNET, unshare
 
+_ROOT = Path(__file__).resolve().parents[1]
 _NEEDED = (
     *("dockerd", "docker", "containerd", "setpriv", "podman", "runc", "skopeo", "openssl"),
     *("conmon", "ip", "iptables"),
@@ -38,6 +40,8 @@ class Peers(NamedTuple):
     """A folder for whatever else has to be written; it goes with the peers."""
     ferry: Command
     docker: Command
+    buildkit: Command
+    """A newer docker, whose builder is BuildKit."""
     podman: Command
     skopeo: Command
 
@@ -59,17 +63,25 @@ def running() -> Iterator[Peers]:
     # Not /tmp, which is memory on many machines, unless it is asked for.
     folder = Path(tempfile.mkdtemp(prefix="ferry-", dir=os.environ.get("TMPDIR", "/var/tmp")))
     folder = folder.resolve()
+    script = _ROOT / "scripts/make-buildkit"
+    newer = Path(
+        subprocess.run([script], stdout=subprocess.PIPE, text=True, check=True).stdout[:-1]
+    )
     try:
         env = _containers_env(folder)
         (folder / "docker").mkdir()
         _own_network()
-        with running_dockerd(folder / "docker", folder / "home", network=True) as docker:
+        with (
+            running_dockerd(folder / "docker", folder / "home", network=True) as docker,
+            _buildkit(folder, newer) as buildkit,
+        ):
             driver = docker.text("info", "--format", "{{.Driver}}")
             yield Peers(
                 folder,
                 # Without the byte code that every installed ferry has, its start takes longer.
                 Command((str(ferry),), {"PYTHONDONTWRITEBYTECODE": ""}),
                 docker,
+                buildkit,
                 _podman(folder / "podman", "vfs" if driver == "vfs" else "overlay", env),
                 Command(
                     (
@@ -81,6 +93,18 @@ def running() -> Iterator[Peers]:
             )
     finally:
         remove(folder)
+
+
+@contextmanager
+def _buildkit(folder: Path, root: Path) -> Iterator[Command]:
+    """Start the newer docker, with a network namespace and settings of its own."""
+    (folder / "buildkit").mkdir()
+    home = folder / "buildkit-home"
+    (home / ".docker").mkdir(parents=True)
+    plugins = {"cliPluginsExtraDirs": [str(root / "usr/libexec/docker/cli-plugins")]}
+    (home / ".docker/config.json").write_text(json.dumps(plugins))
+    with running_dockerd(folder / "buildkit", home, apart=True, root=root) as client:
+        yield client
 
 
 def _own_network() -> None:

@@ -4,6 +4,7 @@ import argparse
 import signal
 import subprocess
 import sys
+import tempfile
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +12,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(_ROOT))
 
 from benchmarks import images, machine, peers  # noqa: E402
+from benchmarks.builds import build_cases, fetch_wheels  # noqa: E402
 from benchmarks.cases import Case, cases  # noqa: E402
 from benchmarks.chart import svg  # noqa: E402
 from benchmarks.containers import container_cases  # noqa: E402
@@ -29,10 +31,16 @@ def main() -> int:
     # What is started is stopped, and what is written goes, however this ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     base = options.base or _made_base()
+    with tempfile.TemporaryDirectory() as folder:
+        return _all(options, rounds, base, fetch_wheels(base, Path(folder)))
+
+
+def _all(options: argparse.Namespace, rounds: int, base: Path, wheels: Path) -> int:
     with peers.running() as started:
         _tell("making the images")
         made = images.make(started, base, _QUICK_SIZE if options.quick else _SIZE)
         found = [*cases(started, made), *container_cases(started, made)]
+        found += build_cases(started, base, wheels)
         unknown = set(options.cases) - {case.key for case in found}
         if unknown:
             known = ", ".join(case.key for case in found)

@@ -4,9 +4,10 @@ Follows the Dockerfile reference (".dockerignore file") and docker's matcher: pa
 against a path and all folders above it, and the last one that matches decides.
 """
 
+import itertools
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ferryman.build.words import BLANK, quoted
@@ -21,8 +22,8 @@ class Pattern(NamedTuple):
     """One pattern."""
 
     text: str
-    expression: re.Pattern[str]
-    """Matches the paths meant, and all that is below them."""
+    expression: str
+    """A regular expression for the paths meant; all that is below one is meant too."""
     keeps: bool
     """Whether it takes back what others leave out: it begins with ``!``."""
 
@@ -42,13 +43,15 @@ class Ignored(NamedTuple):
     """The patterns of a context, in order."""
 
     patterns: tuple[Pattern, ...] = ()
+    runs: tuple[tuple[bool, re.Pattern[str]], ...] = ()
+    """Whether it keeps, and one expression, for each run of patterns that do the same."""
 
     def leaves_out(self, path: str) -> bool:
         """Tell whether a path, relative to the context, is left out."""
         out = False
-        for pattern in self.patterns:
-            if pattern.keeps == out and pattern.expression.fullmatch(path):
-                out = not pattern.keeps
+        for keeps, expression in self.runs:
+            if keeps == out and expression.match(path):
+                out = not keeps
         return out
 
     def may_keep_below(self, folder: str) -> bool:
@@ -64,7 +67,14 @@ def read(text: str) -> Ignored:
 
 def patterns(lines: Iterable[str]) -> Ignored:
     """Return patterns, such as those of ``--exclude``; raises IgnoreError."""
-    return Ignored(tuple(_pattern(line.strip(BLANK)) for line in lines if line.strip(BLANK)))
+    each = tuple(_pattern(line.strip(BLANK)) for line in lines if line.strip(BLANK))
+    return Ignored(each, tuple(_runs(each)))
+
+
+def _runs(each: Iterable[Pattern]) -> Iterator[tuple[bool, re.Pattern[str]]]:
+    for keeps, run in itertools.groupby(each, lambda pattern: pattern.keeps):
+        any_of = "|".join(pattern.expression for pattern in run)
+        yield keeps, re.compile(rf"(?:{any_of})(?:/|\Z)", re.DOTALL)
 
 
 def _pattern(line: str) -> Pattern:
@@ -74,7 +84,8 @@ def _pattern(line: str) -> Pattern:
     text = posixpath.normpath(text)
     text = text.lstrip("/") or "/"
     try:
-        expression = re.compile(f"(?:{as_expression(text)})(?:/.*)?", re.DOTALL)
+        expression = as_expression(text)
+        re.compile(expression)
     except re.error:
         raise IgnoreError(f"syntax error in pattern: {quoted(line)}") from None
     return Pattern(text, expression, line.startswith("!"))

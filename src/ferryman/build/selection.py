@@ -144,8 +144,14 @@ def _below(root: Root, prefix: str, folder: int, name: str, exclude: Ignored) ->
     top = os.open(name, _FOLDER, dir_fd=folder)
     hidden: list[pack.Entry] = []  # folders that are there only if something in them is
 
-    def skip(path: bytes) -> bool:
+    def out(relative: str) -> bool:
+        whole = posixpath.join(prefix, relative)
+        return root.ignored.leaves_out(whole) or exclude.leaves_out(relative)
+
+    def skip(path: bytes, folder: bool) -> bool:
         relative = os.fsdecode(path)
+        if not folder:
+            return out(relative)
         whole = posixpath.join(prefix, relative)
         return any(
             patterns.leaves_out(each) and not patterns.may_keep_below(each)
@@ -155,11 +161,9 @@ def _below(root: Root, prefix: str, folder: int, name: str, exclude: Ignored) ->
     try:
         for entry in pack.walk(top, skip=skip):
             relative = os.fsdecode(entry.path)
-            whole = posixpath.join(prefix, relative)
-            out = root.ignored.leaves_out(whole) or exclude.leaves_out(relative)
-            if stat.S_ISDIR(entry.status.st_mode) and out:
+            if stat.S_ISDIR(entry.status.st_mode) and out(relative):
                 hidden.append(entry)
-            elif not out:
+            else:
                 for each in hidden:
                     if relative.startswith(os.fsdecode(each.path) + "/"):
                         yield from _again(top, each)

@@ -49,11 +49,12 @@ class Entry(NamedTuple):
     status: os.stat_result
 
 
-def walk(root: int, *, skip: Callable[[bytes], bool] | None = None) -> Iterator[Entry]:
+def walk(root: int, *, skip: Callable[[bytes, bool], bool] | None = None) -> Iterator[Entry]:
     """Yield what is below an open folder, names sorted, each folder before what is in it.
 
-    A path for which `skip` is true is left out with all below it; what vanishes meanwhile is
-    passed over.  The open folder of an entry is good until the next one.
+    A path for which `skip`, told whether it is a folder, is true is left out with all below it,
+    and not looked at; what vanishes meanwhile is passed over.  The open folder of an entry is good
+    until the next one.
     """
     for path, folder, name, _ in _walk(root, skip):
         try:
@@ -64,7 +65,7 @@ def walk(root: int, *, skip: Callable[[bytes], bool] | None = None) -> Iterator[
 
 
 def _walk(
-    root: int, skip: Callable[[bytes], bool] | None
+    root: int, skip: Callable[[bytes, bool], bool] | None
 ) -> Iterator[tuple[bytes, int, str, bool]]:
     """Yield paths, the open folders that they are in, their names, and whether they are files."""
     # A stack of its own: trees may be deeper than Python's.
@@ -78,7 +79,7 @@ def _walk(
                 continue
             as_bytes, name, is_folder, is_file = found
             path = level.prefix + as_bytes
-            if skip and skip(path):
+            if skip and skip(path, is_folder):
                 continue
             yield path, level.fd, name, is_file
             if is_folder:
@@ -332,7 +333,6 @@ def pack(
     sink: Sink,
     *,
     whiteouts: bool = False,
-    skip: Callable[[bytes], bool] | None = None,
     latest: int | None = None,
 ) -> int:
     """Write all below an open folder as a tar; return the bytes of its files.
@@ -345,7 +345,7 @@ def pack(
     direct = isinstance(sink, PipeSink)
     with nullcontext(whole) if direct else behind.writing(whole) as out:
         packer = Packer(out, whiteouts=whiteouts, latest=latest)
-        for path, folder, name, is_file in _walk(root, skip):
+        for path, folder, name, is_file in _walk(root, None):
             if is_file:
                 packer.add_file(folder, name, path)
                 continue
