@@ -7,6 +7,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import tarfile
 import threading
@@ -367,6 +368,75 @@ def test_add_from_elsewhere(context: Context, server: str) -> None:
         f"FROM box:1\nADD --checksum=sha256:{wrong} {server}/a /a\n"
     )
     assert "404" in context.refused(f"FROM box:1\nADD {server}/nothere /a\n")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The URL of a git repository with a submodule, and the commit that it is at."""
+    served = tmp_path / "served"
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always")
+
+    def git(name: str, *words: str) -> str:
+        command = ["git", "-C", str(served / name), *identity, *words]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode().strip()
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"git://127.0.0.1:{port}"
+    daemon = ["git", "daemon", "--listen=127.0.0.1", f"--port={port}", "--export-all",
+              f"--base-path={served}", "--reuseaddr", str(served)]  # fmt: skip
+    for name in ("part", "whole"):
+        (served / name / "sub").mkdir(parents=True)
+        (served / name / "sub" / name).write_text(name)
+        (served / name / "run").touch(0o755)
+        git(name, "init", "--quiet", "--initial-branch", "main")
+        git(name, "add", ".")
+        git(name, "commit", "--quiet", "-m", "1")
+    with subprocess.Popen(daemon) as process:
+        try:
+            while not answers(port):
+                time.sleep(0.02)
+            git("whole", "submodule", "--quiet", "add", f"{url}/part", "mod")
+            git("whole", "commit", "--quiet", "-m", "2")
+            git("whole", "tag", "v1")
+            yield f"{url}/whole", git("whole", "rev-parse", "HEAD")
+        finally:
+            process.terminate()
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_add_a_repository(context: Context, repository: tuple[str, str]) -> None:
+    url, commit = repository
+    text = f"FROM box:1\nADD {url} /new\n"
+    image = context.build(text)
+    found = context.inside(image, "find", "/new", "!", "-type", "d").split()
+    assert sorted(found) == [
+        "/new/.gitmodules", "/new/mod/run", "/new/mod/sub/part", "/new/run", "/new/sub/whole",
+    ]  # fmt: skip
+    assert context.inside(image, "stat", "-c", "%a %u", "/new/run", "/new/sub/whole").split() == [
+        "755", "0", "644", "0",
+    ]  # fmt: skip
+    assert context.shown(text).count("CACHED") == 2
+    image = context.build(f"FROM box:1\nADD --keep-git-dir=true {url}#v1 /new\n")
+    assert context.inside(image, "cat", "/new/.git/HEAD").strip() == commit
+    image = context.build(f"FROM box:1\nADD --checksum={commit[:12]} {url}#main:sub /new/\n")
+    assert context.inside(image, "find", "/new", "-type", "f").split() == ["/new/whole"]
+    for line, words in {
+        f"ADD --checksum={'0' * 40} {url} /new": f"to match {'0' * 40}, got {commit}",
+        f"ADD {url}#nothing /new": "couldn't find remote ref nothing",
+        f"ADD {url}#:none /new": "no folder none",
+        f"COPY {url} /new": "source can't be a URL for COPY",
+    }.items():
+        assert words in context.refused(f"FROM box:1\n{line}\n")
+    assert not left(context.box)
 
 
 def test_the_same_image_everywhere(context: Context, tmp_path: Path, busybox_tar: Path) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ferryman.archive import compression
 from ferryman.archive.stream import Bounded, FileStream
-from ferryman.build import ignore, modes, selection
+from ferryman.build import ignore, modes, remote, selection
 from ferryman.build.graph import Files
 from ferryman.build.lines import DockerfileError
 from ferryman.build.selection import Entry, Found, Root
@@ -38,18 +38,21 @@ class Target(NamedTuple):
 def copy(step: Files, source: Root, root: str, scratch: str, fetched: Sequence[str]) -> None:
     """Do what COPY or ADD says, in a mounted root filesystem.
 
-    `fetched` are the paths of what its URLs, in order, have given; `scratch` is an empty folder.
-    Raises DockerfileError, NotThere, OSError.
+    `fetched` are the paths of what its remote sources, in order, have given; `scratch` is an
+    empty folder.  Raises DockerfileError, NotThere, OSError.
     """
     owner = _owner(root, step.chown)
     fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     target = Target(fd, owner, step.chmod, scratch)
     exclude = ignore.patterns(step.exclude)
-    remote = iter(fetched)
+    gone_for = iter(fetched)
     try:
         for name in step.sources:
-            if name.startswith(("http://", "https://")):
-                _place_file(target, next(remote), step)
+            if remote.is_repository(name):
+                with selection.opened(next(gone_for), ignore.Ignored(), (0, 0)) as files:
+                    _place(target, files, Found("", ""), step.destination, exclude)
+            elif remote.is_file(name):
+                _place_file(target, next(gone_for), step)
             elif step.parents:
                 _with_parents(target, source, name, step, exclude)
             else:

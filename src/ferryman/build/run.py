@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ferryman import parallel
 from ferryman.archive.intake import Taken
-from ferryman.build import copying, graph, ignore, selection
+from ferryman.build import copying, graph, ignore, remote, selection
 from ferryman.build.events import Began, Ended, Said, Tell
 from ferryman.build.execute import Means, execute
 from ferryman.build.graph import Execute, Files, Folder, Image, Scratch, Vertex
@@ -62,6 +62,9 @@ class Sources(NamedTuple):
     """Returns the layers of the image with an ID."""
     fetch: Callable[[str, str], None]
     """Downloads a URL to a path."""
+    clone: Callable[[str, str, bool, str], str]
+    """Fetches a git repository, with what git has of its own or without, at a commit, to a folder;
+    returns the path of what was meant in it."""
 
 
 class Job(NamedTuple):
@@ -187,7 +190,7 @@ _Selection = tuple[Sequence[str], ignore.Ignored]
 def _selections(vertex: Vertex) -> list[_Selection]:
     """Return what a step takes from each of the others."""
     if isinstance(vertex.operation, Files):
-        local = [each for each in vertex.operation.sources if "://" not in each]
+        local = [each for each in vertex.operation.sources if not remote.is_remote(each)]
         return [(local, ignore.patterns(vertex.operation.exclude))]
     if isinstance(vertex.operation, Execute):
         binds = [mount for mount in vertex.operation.mounts if mount.type == "bind"]
@@ -222,19 +225,26 @@ def _fetched(job: Job, vertex: Vertex, scratch: str) -> list[str]:
     if not isinstance(vertex.operation, Files):
         return []
     paths = []
-    for number, url in enumerate(each for each in vertex.operation.sources if "://" in each):
+    step = vertex.operation
+    for number, url in enumerate(each for each in step.sources if remote.is_remote(each)):
+        folder = f"{scratch}/fetched-{number}"
+        if remote.is_repository(url):
+            paths.append(job.sources.clone(url, folder, step.keep_git_dir, step.checksum))
+            continue
         name = url.partition("?")[0].rstrip("/").rpartition("/")[2] or "__unnamed__"
-        path = f"{scratch}/fetched-{number}/{name}"
-        os.mkdir(os.path.dirname(path))
+        path = f"{folder}/{name}"
+        os.mkdir(folder)
         job.sources.fetch(url, path)
-        wanted = vertex.operation.checksum
-        if wanted and (found := _digest(path)) != wanted:
-            raise FerryError(f"digest mismatch {found}: expected {wanted}")
+        if step.checksum and (found := _digest(path)) != step.checksum:
+            raise FerryError(f"digest mismatch {found}: expected {step.checksum}")
         paths.append(path)
     return paths
 
 
 def _digest(path: str) -> str:
+    if os.path.isdir(path):
+        with selection.opened(path, ignore.Ignored(), (0, 0)) as root:
+            return selection.digest(root, ["."])
     with open(path, "rb") as f:
         return f"sha256:{hashlib.file_digest(f, 'sha256').hexdigest()}"
 

@@ -4,7 +4,7 @@ import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ferryman.build import heredoc, history, modes, mounts
+from ferryman.build import heredoc, history, modes, mounts, remote
 from ferryman.build.change import Changed
 from ferryman.build.expansion import expanded
 from ferryman.build.graph import Execute, Files, Folder, Vertex
@@ -214,12 +214,12 @@ class StageState:
         name = "ADD" if action.add else "COPY"
         if action.chmod:
             modes.check(action.chmod)
-        remote = [source for source in action.sources if _is_url(source)]
-        if remote and not action.add:
+        fetched = [source for source in action.sources if remote.is_remote(source)]
+        if fetched and not action.add:
             raise DockerfileError("source can't be a URL for COPY")
         if action.checksum and len(action.sources) != 1:
             raise DockerfileError("checksum can't be specified for multiple sources")
-        if action.checksum and not remote:
+        if action.checksum and not fetched:
             raise DockerfileError("checksum requires HTTP(S) or Git sources")
         destination = posixpath.normpath(posixpath.join("/", self._folder, action.destination))
         if action.destination.endswith("/") or posixpath.basename(action.destination) in ("", "."):
@@ -250,7 +250,3 @@ class StageState:
         ]
         self.moments.append(Moment(" ".join(words), layer=True))
         return operation
-
-
-def _is_url(source: str) -> bool:
-    return source.startswith(("http://", "https://"))

@@ -24,6 +24,7 @@ from ferryman.image.platform import Platform
 from ferryman.image.reference import Reference
 from ferryman.operations import download, new_image
 from ferryman.operations.build_context import Recipe
+from ferryman.operations.clone import clone
 from ferryman.operations.remove import remove
 from ferryman.rootfs.lower import Layer
 from ferryman.runtime.finish import now
@@ -69,7 +70,7 @@ def build(
             job = Job(
                 store,
                 lease,
-                Sources(recipe.context, bases.layers, partial(_fetch, store)),
+                Sources(recipe.context, bases.layers, partial(_fetch, store), clone),
                 means,
                 tell,
                 None if epoch is None else epoch * 10**9,

@@ -2,18 +2,18 @@
 
 import os
 import stat
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from ferryman.archive import compression
 from ferryman.archive.stream import Bounded, FileStream
-from ferryman.build import copying, ignore
+from ferryman.build import copying, ignore, remote
 from ferryman.build.ignore import Ignored
 from ferryman.build.trees import Context
 from ferryman.errors import FerryError, InvalidArchive, UsageError
 from ferryman.operations import download
+from ferryman.operations.clone import clone
 from ferryman.rootfs import extract, members, syscalls
 from ferryman.rootfs.namespace import ordinary
 from ferryman.store.layout import Store
@@ -79,9 +79,10 @@ def _context(path: str, scratch: str) -> tuple[str, str | None]:
                 f.write(piece)
             f.flush()
             return folder, _taken(f.fileno(), folder, scratch)
-    if path.startswith(("git://", "git@", "github.com/")) or _is_repository(path):
-        return _cloned(path, folder), None
-    if path.startswith(("http://", "https://")):
+    if path.startswith("github.com/") or remote.is_repository(path):
+        url = f"https://{path}" if path.startswith("github.com/") else path
+        return clone(url, folder, keep_git_dir=True), None
+    if remote.is_file(path):
         os.mkdir(folder)
         with open(f"{scratch}/given", "w+b") as f, download.opened(path) as (stream, _):
             content = Bounded(stream, _room(scratch), path)
@@ -94,10 +95,6 @@ def _context(path: str, scratch: str) -> tuple[str, str | None]:
     if not os.path.isdir(path):
         raise FerryError(f"unable to prepare context: context must be a directory: {path}")
     return os.path.abspath(path), None
-
-
-def _is_repository(path: str) -> bool:
-    return "://" in path and path.partition("#")[0].endswith(".git")
 
 
 def _room(folder: str) -> int:
@@ -156,27 +153,3 @@ def _taken(fd: int, folder: str, scratch: str) -> str | None:
         layer = members.Layer(plain, os.fstat(plain).st_size, what)
         extract.extract(layer, folder, user=ordinary())
     return None
-
-
-def _cloned(url: str, folder: str) -> str:
-    """Fetch a git repository, ``URL#ref:folder``, and return the folder."""
-    address, _, fragment = url.partition("#")
-    ref, _, below = fragment.partition(":")
-    if address.startswith("github.com/"):
-        address = f"https://{address}"
-    for words in (
-        ("init", "--quiet", folder),
-        ("-C", folder, "fetch", "--quiet", "--depth", "1", "--", address, ref or "HEAD"),
-        ("-C", folder, "checkout", "--quiet", "FETCH_HEAD"),
-    ):
-        try:
-            done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            raise FerryError(f"cannot fetch {address}: git is not installed") from None
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["git failed"])[-1]
-            raise FerryError(f"cannot fetch {download.shown(address)}: {reason}")
-    try:
-        return copying.inside(folder, below or ".")
-    except FerryError:
-        raise FerryError(f"no folder {below} in {download.shown(address)}") from None
