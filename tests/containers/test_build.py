@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.disks import small_disk
 from tests.ferry import Ferry
 
 # A name server and a bridge are what other tests are about, and take their time.
@@ -140,6 +141,11 @@ def test_a_failing_step(context: Context) -> None:
         ("\0\1\2", "unknown instruction"),
         ("FROM box:1\nRUNN x\n", "Dockerfile:2: unknown instruction: RUNN (did you mean RUN?)"),
         ("FROM nothere\n", "Dockerfile:1: nothere: not found"),
+        (
+            "FROM box:1 AS a\nCOPY --from=b /x /\nFROM box:1 AS b\nCOPY --from=a /x /\n",
+            "cannot copy",
+        ),
+        ("FROM box:1 AS a\nCOPY --from=a /etc /x\n", 'cannot copy from stage "a"'),
         ("FROM box:1\nCOPY nothere /\n", 'Dockerfile:2: "/nothere": not found'),
         ("FROM box:1\nCOPY out/passwd /\n", 'Dockerfile:2: "/out/passwd": not found'),
         ("FROM box:1\nCOPY ../../etc/passwd /\n", 'Dockerfile:2: "/etc/passwd": not found'),
@@ -154,6 +160,41 @@ def test_bad_input(context: Context, dockerfile: str, words: str) -> None:
     (context.path / "out").symlink_to("/etc")
     assert words in context.refused(dockerfile)
     assert not left(context.box)
+
+
+@pytest.mark.parametrize("endless", ["/dev/zero", "/dev/urandom"])
+def test_an_endless_dockerfile(context: Context, endless: str) -> None:
+    done = context.box(*BUILD, "-f", endless, context.path, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert not left(context.box)
+    with open(endless, "rb") as f:
+        done = context.box(*BUILD, "-", stdin=f, check=False, timeout=60)
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert not left(context.box)
+
+
+FULL = {
+    "RUN": "RUN dd if=/dev/zero of=/large bs=1M count=64",
+    "COPY": "COPY large /",
+    "ADD": "ADD large.tar.gz /",
+}
+
+
+@pytest.mark.parametrize("step", FULL)
+def test_a_full_disk(busybox_tar: Path, tmp_path: Path, step: str) -> None:
+    with small_disk(tmp_path / "disk", 24 << 20) as disk:
+        context = Context(Ferry(disk / "store"), tmp_path / "context")
+        context.box("import", busybox_tar, "box:1")
+        with (context.path / "large").open("wb") as large:
+            large.truncate(64 << 20)
+        subprocess.run(["tar", "-C", context.path, "-czf", context.path / "large.tar.gz", "large"])
+        said = context.refused(f"FROM box:1\nENV PATH=/bin\n{FULL[step]}\n", "-t", "app:1")
+        assert "Dockerfile:3: " in said
+        assert not context.box.text("images", "--quiet", "app:1")
+        assert not left(context.box)
+        assert "clean" in context.box.text("system", "check")
+        assert context.build("FROM box:1\nCOPY Dockerfile /\n")
 
 
 def test_no_such_context(box: Ferry) -> None:

@@ -12,7 +12,9 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from ferryman.archive import compression
-from ferryman.archive.stream import Bounded, FileStream
+from ferryman.archive.spool import spooled
+from ferryman.archive.stream import FileStream
+from ferryman.archive.tar import BLOCK
 from ferryman.build import ignore, modes, remote, selection
 from ferryman.build.graph import Files
 from ferryman.build.lines import DockerfileError
@@ -284,15 +286,11 @@ def _unpack(target: Target, fd: int, name: str, step: Files) -> bool:
     try:
         if form != "none":
             stream = compression.decompressed(FileStream(fd, 0, size, name), form, name)
-            room = os.statvfs(target.scratch)
-            bounded = Bounded(stream, room.f_bavail * room.f_frsize, name)
-            plain = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
-                while piece := bounded.read(1 << 20):
-                    os.write(plain, piece)
+                plain = spooled(stream, path, name)
             except InvalidArchive:
                 return False
-        if not is_tar(plain):
+        if not is_tar(os.pread(plain, BLOCK, 0)):
             return False
         into = f"{target.scratch}/unpacked"
         os.makedirs(into, mode=0o755)
@@ -309,10 +307,9 @@ def _unpack(target: Target, fd: int, name: str, step: Files) -> bool:
             os.close(plain)
 
 
-def is_tar(fd: int) -> bool:
-    """Tell whether a file begins as a tar does (tar(5): the sum of its first header is right)."""
-    head = os.pread(fd, 512, 0)
-    if len(head) < 512 or not any(head):
+def is_tar(head: bytes) -> bool:
+    """Tell whether the first BLOCK is that of a tar (tar(5): the sum of a header is right)."""
+    if len(head) < BLOCK or not any(head):
         return False
     said = head[148:156].strip(b"\0 ")
     total = sum(head) - sum(head[148:156]) + 8 * 32

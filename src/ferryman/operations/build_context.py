@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from ferryman.archive import compression
-from ferryman.archive.stream import Bounded, FileStream
+from ferryman.archive.spool import spooled
+from ferryman.archive.stream import PipeStream, RewoundStream, Stream
+from ferryman.archive.tar import BLOCK
 from ferryman.build import copying, ignore, remote
 from ferryman.build.ignore import Ignored
 from ferryman.build.trees import Context
@@ -20,7 +22,6 @@ from ferryman.store.layout import Store
 from ferryman.store.lease import hold
 
 _MAX_TEXT = 16 << 20
-_CHUNK = 1 << 20
 _NAME = "Dockerfile"
 _IGNORE = ".dockerignore"
 
@@ -74,32 +75,19 @@ def _context(path: str, scratch: str) -> tuple[str, str | None]:
     folder = f"{scratch}/context"
     if path == "-":
         os.mkdir(folder)
-        with open(f"{scratch}/given", "w+b") as f:
-            while piece := os.read(0, _CHUNK):
-                f.write(piece)
-            f.flush()
-            return folder, _taken(f.fileno(), folder, scratch)
+        return folder, _given(PipeStream(0, "standard input"), folder, scratch)
     if path.startswith("github.com/") or remote.is_repository(path):
         url = f"https://{path}" if path.startswith("github.com/") else path
         return clone(url, folder, keep_git_dir=True), None
     if remote.is_file(path):
         os.mkdir(folder)
-        with open(f"{scratch}/given", "w+b") as f, download.opened(path) as (stream, _):
-            content = Bounded(stream, _room(scratch), path)
-            while piece := content.read(_CHUNK):
-                f.write(piece)
-            f.flush()
-            return folder, _taken(f.fileno(), folder, scratch)
+        with download.opened(path) as (stream, _):
+            return folder, _given(stream, folder, scratch)
     if not os.path.exists(path):
         raise FerryError(f'unable to prepare context: path "{path}" not found')
     if not os.path.isdir(path):
         raise FerryError(f"unable to prepare context: context must be a directory: {path}")
     return os.path.abspath(path), None
-
-
-def _room(folder: str) -> int:
-    status = os.statvfs(folder)
-    return status.f_bavail * status.f_frsize
 
 
 def _first(folder: str, names: tuple[str, ...]) -> str | None:
@@ -124,32 +112,30 @@ def _first(folder: str, names: tuple[str, ...]) -> str | None:
 
 
 def _read_all(fd: int) -> str:
-    content = b""
-    while len(content) <= _MAX_TEXT and (more := os.read(fd, _CHUNK)):
-        content += more
+    return _text(PipeStream(fd, "the Dockerfile"))
+
+
+def _given(stream: Stream, folder: str, scratch: str) -> str | None:
+    """Unpack a tar, plain or compressed, to a folder; return the text if it is none."""
+    what = "the build context"
+    head = stream.read(BLOCK)
+    form = compression.recognise(head)
+    whole = RewoundStream(head, stream)
+    if form == "none" and not copying.is_tar(head):
+        return _text(whole)
+    fd = spooled(compression.decompressed(whole, form, what), f"{scratch}/plain", what)
+    try:
+        if not copying.is_tar(os.pread(fd, BLOCK, 0)):
+            raise InvalidArchive(f"{what} is no tar")
+        layer = members.Layer(fd, os.fstat(fd).st_size, what)
+        extract.extract(layer, folder, user=ordinary())
+    finally:
+        os.close(fd)
+    return None
+
+
+def _text(stream: Stream) -> str:
+    content = stream.read(_MAX_TEXT + 1)
     if len(content) > _MAX_TEXT:
         raise FerryError(f"failed to read dockerfile: it is larger than {_MAX_TEXT >> 20} MiB")
     return content.decode("utf-8", "surrogateescape")
-
-
-def _taken(fd: int, folder: str, scratch: str) -> str | None:
-    """Unpack a tar, plain or compressed, to a folder; return the text if it is none."""
-    os.lseek(fd, 0, os.SEEK_SET)
-    form = compression.recognise(os.pread(fd, compression.HEAD, 0))
-    what = "the build context"
-    with open(f"{scratch}/plain", "w+b") as f:
-        plain = fd
-        if form != "none":
-            stored = FileStream(fd, 0, os.fstat(fd).st_size, what)
-            content = Bounded(compression.decompressed(stored, form, what), _room(scratch), what)
-            while piece := content.read(_CHUNK):
-                f.write(piece)
-            f.flush()
-            plain = f.fileno()
-        if not copying.is_tar(plain):
-            if form != "none":
-                raise InvalidArchive(f"{what} is no tar")
-            return _read_all(fd)
-        layer = members.Layer(plain, os.fstat(plain).st_size, what)
-        extract.extract(layer, folder, user=ordinary())
-    return None
