@@ -82,11 +82,17 @@ def dockerd(private: Path, peer_home: Path) -> Iterator[Command]:
 
 
 @pytest.fixture(scope="session")
-def buildkit(private: Path) -> Iterator[Command]:
-    """The client of a newer Docker daemon, which builds with BuildKit."""
+def newer_docker() -> Path:
+    """A folder with the programs of a newer Docker, which builds with BuildKit."""
     need("dpkg", "containerd", "runc", "setpriv")
     made = subprocess.run([SCRIPTS / "make-buildkit"], stdout=subprocess.PIPE, check=True)
-    root = Path(made.stdout.decode().strip())
+    return Path(made.stdout.decode().strip())
+
+
+@pytest.fixture(scope="session")
+def buildkit(private: Path, newer_docker: Path) -> Iterator[Command]:
+    """The client of a newer Docker daemon, which builds with BuildKit."""
+    root = newer_docker
     folder, home = private / "buildkit", private / "buildkit-home"
     folder.mkdir()
     (home / ".docker").mkdir(parents=True)

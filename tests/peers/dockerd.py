@@ -38,15 +38,18 @@ def running_dockerd(
     *,
     network: bool = False,
     apart: bool = False,
+    within: tuple[str, ...] = (),
     root: Path | None = None,
+    settings: str = "{}",
 ) -> Iterator[Command]:
     """Start dockerd with everything it writes in `folder`, and yield its client.
 
     With `network` it has a bridge and firewall rules as it always has, of the network namespace
-    that this is, or with `apart` of one of its own; else no network to give, so build and run need
-    ``--network none`` or ``host``.  `root` is where its programs are, with BuildKit for its
-    builder; else they are the machine's.  `folder` is best short: sockets are made in it.  Raises
-    RuntimeError, with the end of its log, if it does not start.
+    that this is, or with `apart` of one of its own, or of where the command `within` brings it;
+    else no network to give, so build and run need ``--network none`` or ``host``.  `settings` is
+    its daemon.json.  `root` is where its programs are, with BuildKit for its builder; else they are
+    the machine's.  `folder` is best short: sockets are made in it.  Raises RuntimeError, with the
+    end of its log, if it does not start.
     """
     programs = (
         Programs(str(root / "usr/bin/docker"), str(root / "usr/sbin/dockerd")) if root else OURS
@@ -60,11 +63,12 @@ def running_dockerd(
             "HOME": str(home),
         },
     )
+    before = (*within, *(_APART if apart else ()))
     # overlay2 cannot stand on another overlay, as in a container; vfs can stand anywhere.
     try:
-        daemon = _start(folder, client, programs, "overlay2", network or apart, apart)
+        daemon = _start(folder, client, programs, "overlay2", network or apart, before, settings)
     except RuntimeError:
-        daemon = _start(folder, client, programs, "vfs", network or apart, apart)
+        daemon = _start(folder, client, programs, "vfs", network or apart, before, settings)
     try:
         yield client
     finally:
@@ -72,23 +76,29 @@ def running_dockerd(
 
 
 def _start(
-    folder: Path, client: Command, programs: Programs, driver: str, network: bool, apart: bool
+    folder: Path,
+    client: Command,
+    programs: Programs,
+    driver: str,
+    network: bool,
+    before: tuple[str, ...],
+    settings: str,
 ) -> subprocess.Popen[bytes]:
-    (folder / "daemon.json").write_text("{}")
+    (folder / "daemon.json").write_text(settings)
     namespace = f"ferry-test-{os.getpid()}-{folder.name}"
     log = folder / "dockerd.log"
     with log.open("wb") as output:
         daemon = subprocess.Popen(
             [
                 # Should the tests be killed, the daemon stops too.
-                *("setpriv", "--pdeathsig", "TERM", "--", *(_APART if apart else ())),
+                *("setpriv", "--pdeathsig", "TERM", "--", *before),
                 programs.dockerd,
                 *("--config-file", folder / "daemon.json"),
                 *("--data-root", folder / "data"),
                 *("--exec-root", folder / "exec"),
                 *("--pidfile", folder / "pid"),
                 *("--host", client.env["DOCKER_HOST"]),
-                *("--storage-driver", driver),
+                *(() if "containerd-snapshotter" in settings else ("--storage-driver", driver)),
                 *("--exec-opt", "native.cgroupdriver=cgroupfs"),
                 # Where the machine's own containerd runs, dockerd uses that one.
                 *("--containerd-namespace", namespace),

@@ -33,6 +33,7 @@ _COMMANDS = {
     "kill": "kill",
     "load": "load",
     "logs": "logs",
+    "move": "move",
     "network": "network",
     "pause": "pause",
     "port": "port",

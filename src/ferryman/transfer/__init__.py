@@ -1,0 +1,1 @@
+"""What another machine lacks of an image, and how it gets there."""

@@ -1,0 +1,99 @@
+"""A docker-archive without the layers that are there, into ``docker load``.
+
+docker looks for each layer by its chain ID, and reads it from the archive only where it has none.
+"""
+
+import subprocess
+import threading
+from collections.abc import Callable
+
+from ferryman.archive import tar, write
+from ferryman.archive.write import Saved
+from ferryman.image.digest import Digest
+from ferryman.transfer.channel import Channel, end, last_line
+from ferryman.transfer.line import Line, Pace
+from ferryman.transfer.plan import Plan
+from ferryman.transfer.pressed import Pressed, frame
+from ferryman.transfer.probe import Engine, Far
+
+_LIMIT = 64 << 10
+
+
+def codec(far: Far, compress: bool = True) -> str:
+    """Return what a host undoes: docker itself has undone gzip since ever, zstd only later."""
+    if not compress:
+        return "none"
+    return "zstd" if far.zstd else "gzip"
+
+
+def move(
+    channel: Channel,
+    engine: Engine,
+    way: str,
+    plan: Plan,
+    saved: Saved,
+    pressed: Callable[[Digest, int], Pressed],
+    pace: Pace,
+    heard: Callable[[int], None],
+) -> int:
+    """Send what the plan says, and have the engine load it; return the bytes that were sent.
+
+    `way` is the codec of the line.  Raises HostError.
+    """
+    there = {step.layer.id for step in plan.steps if step.there}
+    # A layer that comes twice, and is there once, may be needed all the same.
+    there -= {step.layer.id for step in plan.missing}
+    partial = saved._replace(blobs=tuple(b for b in saved.blobs if b.id not in there))
+    undo = "zstd -dcq | " if way == "zstd" else ""
+    process = channel.start(
+        f"{undo}{engine.command} load",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    told: dict[str, bytes] = {}
+    listeners = [
+        threading.Thread(target=_listen, args=(process, name, told), daemon=True)
+        for name in ("stdout", "stderr")
+    ]
+    for each in listeners:
+        each.start()
+    assert process.stdin
+    line = Line(process.stdin.fileno(), pace, heard)
+    broken: OSError | None = None
+    try:
+        try:
+            _send(partial, way, line, pressed)
+            process.stdin.close()
+        except OSError as e:
+            broken = e
+        for each in listeners:
+            each.join()
+        code = process.wait()
+    finally:
+        end(process)
+    if code or broken:
+        said = last_line(told.get("stderr", b"")) or (broken and broken.strerror) or "it failed"
+        raise channel.error(f"{engine.name} load: {said}")
+    return line.sent
+
+
+def _listen(process: subprocess.Popen[bytes], name: str, told: dict[str, bytes]) -> None:
+    """Keep the end of what is said, however much that is."""
+    stream = getattr(process, name)
+    kept = b""
+    while piece := stream.read1(1 << 16):
+        kept = (kept + piece)[-_LIMIT:]
+        told[name] = kept
+
+
+def _send(saved: Saved, way: str, line: Line, pressed: Callable[[Digest, int], Pressed]) -> None:
+    pending = b""
+    for part in write.parts([saved], "docker"):
+        pending += part.content
+        if part.blob is None:
+            continue
+        line.write(frame(pending, way))
+        pressed(part.blob, part.size).send(line)
+        pending = bytes(-part.size % tar.BLOCK)
+    line.write(frame(pending, way))

@@ -1,0 +1,184 @@
+"""Blobs as they go over the line: read and compressed once, however many hosts take them.
+
+Each is a row of frames, which any decompressor takes for one stream.  How hard a frame is pressed
+follows the line: where hosts wait for the next one, less; where that waits for them, more.
+"""
+
+import os
+import tempfile
+import threading
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Protocol
+
+from ferryman import parallel
+from ferryman.errors import FerryError, StoreError
+
+_CHUNK = 4 << 20
+_AHEAD = 24 << 20
+"""How many compressed bytes lie ready before the fastest of the hosts has to ask for more."""
+_ZSTD_LEVELS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15)
+_ZLIB_LEVELS = (1, 2, 3, 4, 5, 6, 7, 8, 9)
+
+CODECS = ("none", "gzip", "zstd")
+
+
+class Target(Protocol):
+    """Where the frames go: a Line."""
+
+    def copy(self, fd: int, start: int, size: int) -> None:
+        """Send part of a file."""
+
+
+def frame(content: bytes | memoryview, codec: str, step: int = 2) -> bytes:
+    """Return some bytes as one frame, pressed as hard as `step` (0 is the least) says."""
+    if codec == "none":
+        return bytes(content)
+    if codec == "gzip":
+        press = zlib.compressobj(_ZLIB_LEVELS[min(step, len(_ZLIB_LEVELS) - 1)], wbits=31)
+        return press.compress(content) + press.flush()
+    import zstandard
+
+    level = _ZSTD_LEVELS[min(step, len(_ZSTD_LEVELS) - 1)]
+    return zstandard.ZstdCompressor(level=level).compress(content)
+
+
+class Pressed:
+    """One blob, ready to be sent to any number of hosts, each at its own speed."""
+
+    def __init__(self, open_blob: Callable[[], int], size: int, codec: str) -> None:
+        """Take the blob of `size` bytes that `open_blob` opens, once it is to be sent."""
+        self._open = open_blob
+        self._codec = codec
+        self.size = size
+        self._changed = threading.Condition()
+        self._file: int | None = None
+        self._ready = 0
+        self._ended = False
+        self._error: BaseException | None = None
+        self._places: dict[int, int] = {}
+        self._step = 0
+
+    def send(self, target: Target) -> int:
+        """Send all of it, and return how many bytes that was.
+
+        Raises StoreError for a blob that is not as it should be, and what the target raises.
+        """
+        with self._changed:
+            me = len(self._places)
+            self._places[me] = 0
+            if self._file is None:
+                self._file = _unnamed()
+                threading.Thread(target=self._press, daemon=True).start()
+            file = self._file
+        at = 0
+        try:
+            while True:
+                ready = self._ready_after(at)
+                if ready == at:
+                    return at
+                size = min(ready - at, _CHUNK)
+                target.copy(file, at, size)
+                at += size
+                self._moved(me, at)
+        except BaseException:
+            # Whoever is gone must not hold the others up.
+            self._moved(me, None)
+            raise
+
+    def close(self) -> None:
+        """Give back the room that it takes; who still sends gets an error."""
+        with self._changed:
+            self._ended = True
+            self._error = self._error or FerryError("interrupted")
+            self._changed.notify_all()
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+
+    def _ready_after(self, at: int) -> int:
+        """Wait for more than `at` bytes, or the end; return how many there are."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready > at or self._ended)
+            if self._error:
+                raise self._error
+            return self._ready
+
+    def _moved(self, me: int, at: int | None) -> None:
+        with self._changed:
+            if at is None:
+                del self._places[me]
+            else:
+                self._places[me] = at
+            self._changed.notify_all()
+
+    def _press(self) -> None:
+        try:
+            fd = self._open()
+            try:
+                for content in self._frames(fd):
+                    with self._changed:
+                        if self._file is None:
+                            return
+                        os.pwrite(self._file, content, self._ready)
+                        self._ready += len(content)
+                        self._changed.notify_all()
+            finally:
+                os.close(fd)
+        except OSError as e:
+            self._error = StoreError(f"cannot read a layer: {e.strerror}")
+        except BaseException as e:
+            self._error = e
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _frames(self, fd: int) -> Iterator[bytes]:
+        """Yield the frames in order, some of them made at once."""
+        waiting: deque[Future[bytes]] = deque()
+        with ThreadPoolExecutor(parallel.cores()) as pool:
+            try:
+                for start in range(0, self.size, _CHUNK):
+                    self._paced()
+                    size = min(_CHUNK, self.size - start)
+                    waiting.append(pool.submit(self._frame, fd, start, size))
+                    if len(waiting) > parallel.cores():
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for each in waiting:
+                    each.cancel()
+
+    def _frame(self, fd: int, start: int, size: int) -> bytes:
+        content = os.pread(fd, size, start)
+        if len(content) != size:
+            raise StoreError("a blob has become shorter while it was read")
+        return frame(content, self._codec, self._step)
+
+    def _paced(self) -> None:
+        """Wait while enough lies ready, and press the harder for having had to wait."""
+        with self._changed:
+
+            def wanted() -> bool:
+                fastest = max(self._places.values(), default=self._ready)
+                return self._ready - fastest < _AHEAD or self._ended
+
+            if wanted():
+                fastest = max(self._places.values(), default=0)
+                if self._ready - fastest < _CHUNK and self._step:
+                    self._step -= 1
+            else:
+                self._step += self._step < len(_ZSTD_LEVELS) - 1
+                self._changed.wait_for(wanted)
+
+
+def _unnamed() -> int:
+    """Return a file that has no name, and is gone when it is closed."""
+    fd, path = tempfile.mkstemp(prefix="ferry-", dir=os.environ.get("TMPDIR") or "/var/tmp")
+    with suppress(OSError):
+        os.unlink(path)
+    return fd

@@ -1,0 +1,301 @@
+"""Other machines: network namespaces, each with a real sshd and the engines that a test gives it.
+
+They share this machine's files and kernel, and nothing of its network: all are on one bridge, with
+the namespace that commands are sent from.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.command import Command
+from tests.ferry import Ferry
+from tests.peers.dockerd import running_dockerd
+
+_NET = "10.231.7"
+# What every machine has; engines, compressors and Python are a test's to give.
+_PLAIN = (
+    "sh", "bash", "awk", "cat", "chmod", "cp", "cut", "date", "dd", "df", "du", "echo", "env",
+    "false", "find", "grep", "gzip", "head", "id", "ln", "ls", "mkdir", "mktemp", "mv", "printf",
+    "readlink", "rm", "rmdir", "sed", "sleep", "sort", "stat", "tail", "tar", "test", "touch",
+    "tr", "true", "uname", "wc", "which", "xargs",
+)  # fmt: skip
+_SSHD = """
+Port 22
+ListenAddress {address}
+HostKey {folder}/host_key
+PidFile {folder}/sshd.pid
+AuthorizedKeysFile {folder}/user_key.pub
+PermitRootLogin yes
+PasswordAuthentication no
+StrictModes no
+UsePAM no
+MaxStartups 100
+MaxSessions 100
+PrintMotd no
+Banner {folder}/banner
+SetEnv HOME={folder}/home PATH={folder}/bin {more}
+"""
+
+
+class Host(NamedTuple):
+    """A machine that ssh reaches by its name."""
+
+    name: str
+    folder: Path
+    namespace: str
+    network: "Network"
+
+    @property
+    def within(self) -> tuple[str, ...]:
+        """What brings a command to this machine's network."""
+        return ("nsenter", f"--net=/run/netns/{self.namespace}", "--")
+
+    def give(self, *programs: str) -> None:
+        """Let it have programs of this machine."""
+        for program in programs:
+            found = shutil.which(program, path="/usr/bin:/usr/sbin:/bin:/sbin")
+            if found is None:
+                pytest.skip(f"{program} is not installed")
+            (self.folder / "bin" / program).symlink_to(found)
+
+    def script(self, name: str, text: str) -> None:
+        """Let it have a program that is a script."""
+        path = self.folder / "bin" / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def run(self, script: str) -> str:
+        """Run a script there, not by ssh, and return what it says."""
+        env = {"PATH": f"{self.folder}/bin", "HOME": "/root"}
+        done = subprocess.run(
+            [*self.within, "/bin/sh", "-c", script], env=env, check=True, stdout=subprocess.PIPE
+        )
+        return done.stdout.decode().strip()
+
+    def wire(self) -> int:
+        """Return how many bytes have come to it and gone from it, as its kernel counts them."""
+        said = subprocess.run(
+            ["ip", "-n", self.namespace, "-s", "-j", "link", "show", "eth0"],
+            check=True,
+            stdout=subprocess.PIPE,
+        ).stdout
+        counted = json.loads(said)[0]["stats64"]
+        return int(counted["rx"]["bytes"]) + int(counted["tx"]["bytes"])
+
+    def cut(self) -> None:
+        """Cut its line."""
+        subprocess.run(["ip", "-n", self.namespace, "link", "set", "eth0", "down"], check=True)
+
+    def mend(self) -> None:
+        """Mend its line."""
+        subprocess.run(["ip", "-n", self.namespace, "link", "set", "eth0", "up"], check=True)
+
+    def stop_sshd(self) -> None:
+        """Kill its sshd, with all sessions."""
+        for pid in map(int, (self.folder / "sshd.pid").read_text().split()):
+            subprocess.run(["pkill", "-KILL", "-P", str(pid)], check=False)
+            os.kill(pid, signal.SIGKILL)
+
+
+class Network(NamedTuple):
+    """Where hosts are, and where commands to them come from."""
+
+    folder: Path
+    namespace: str
+
+    @property
+    def config(self) -> Path:
+        """The config of ssh that knows all hosts."""
+        return self.folder / "ssh_config"
+
+    def ferry(self, root: Path) -> "Sender":
+        """Return ``ferry`` as it is started here."""
+        return Sender(root, self)
+
+    def command(self, *words: str, env: Mapping[str, str] | None = None) -> Command:
+        """Return a command that is started here."""
+        own = {"FERRY_SSH_COMMAND": f"ssh -F {self.config}", **(env or {})}
+        return Command(("nsenter", f"--net=/run/netns/{self.namespace}", "--", *words), own)
+
+
+class Sender(Ferry):
+    """``ferry`` on the network that the hosts are on."""
+
+    def __init__(self, root: Path, network: Network) -> None:
+        super().__init__(root)
+        self.network = network
+
+    def at(self, root: Path | None) -> Command:
+        return self.network.command(*super().at(root).argv)
+
+
+@contextmanager
+def network(folder: Path) -> Iterator[Network]:
+    """Give a network; skip the test where there can be none."""
+    for program in ("ip", "nsenter", "ssh", "ssh-keygen", "/usr/sbin/sshd"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    if os.getuid():
+        pytest.skip("network namespaces need root")
+    # Of all that run at once, each has names of its own.
+    made = Network(folder, f"ferry-{os.getpid()}-{folder.name}"[:40])
+    folder.mkdir(exist_ok=True)
+    made.config.touch()
+    _ip("netns", "add", made.namespace)
+    try:
+        for words in (
+            ("link", "set", "lo", "up"),
+            ("link", "add", "br0", "type", "bridge"),
+            ("link", "set", "br0", "up"),
+            ("address", "add", f"{_NET}.1/24", "dev", "br0"),
+        ):
+            _ip("-n", made.namespace, *words)
+        yield made
+    finally:
+        _ip("netns", "del", made.namespace)
+
+
+@contextmanager
+def host(network: Network, name: str, number: int, **environment: str) -> Iterator[Host]:
+    """Give a host without any engine; `number` from 2 on is its own."""
+    folder = network.folder / name
+    (folder / "bin").mkdir(parents=True)
+    (folder / "home").mkdir()
+    made = Host(name, folder, f"{network.namespace}-{name}", network)
+    for program in _PLAIN:
+        made.give(program)
+    address = f"{_NET}.{number}"
+    for key in ("host_key", "user_key"):
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True
+        )
+    (folder / "banner").write_text("Authorized use only.\n")
+    more = " ".join(f"{key}={value}" for key, value in environment.items())
+    config = _SSHD.format(address=address, folder=folder, more=more)
+    (folder / "sshd_config").write_text(config)
+    with network.config.open("a") as f:
+        f.write(
+            f"Host {name}\n HostName {address}\n User root\n IdentityFile {folder}/user_key\n"
+            f" UserKnownHostsFile {folder}/known_hosts\n StrictHostKeyChecking yes\n"
+            " IdentitiesOnly yes\n"
+        )
+    key = (folder / "host_key.pub").read_text()
+    (folder / "known_hosts").write_text(f"{address} {key}")
+    _ip("netns", "add", made.namespace)
+    try:
+        port = f"p{number}"
+        for words in (
+            ("-n", network.namespace, "link", "add", port, "type", "veth", "peer", "name", "eth0",
+             "netns", made.namespace),
+            ("-n", network.namespace, "link", "set", port, "master", "br0", "up"),
+            ("-n", made.namespace, "link", "set", "lo", "up"),
+            ("-n", made.namespace, "address", "add", f"{address}/24", "dev", "eth0"),
+            ("-n", made.namespace, "link", "set", "eth0", "up"),
+        ):  # fmt: skip
+            _ip(*words)
+        with sshd(made):
+            yield made
+    finally:
+        _ip("netns", "del", made.namespace)
+
+
+@contextmanager
+def sshd(made: Host) -> Iterator[None]:
+    """Run a host's sshd."""
+    Path("/run/sshd").mkdir(exist_ok=True)
+    log = (made.folder / "sshd.log").open("ab")
+    process = subprocess.Popen(
+        [*made.within, "/usr/sbin/sshd", "-D", "-e", "-f", made.folder / "sshd_config"],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+    )
+    try:
+        _until_answered(made)
+        yield
+    finally:
+        subprocess.run(["pkill", "-TERM", "-P", str(process.pid)], check=False)
+        process.terminate()
+        process.wait()
+        log.close()
+
+
+def _until_answered(made: Host) -> None:
+    deadline = time.monotonic() + 20
+    probe = ["ssh", "-F", str(made.network.config), made.name, "true"]
+    while made.network.command(*probe).run(check=False).returncode:
+        if time.monotonic() > deadline:
+            log = (made.folder / "sshd.log").read_text(errors="replace")
+            raise RuntimeError(f"sshd does not answer:\n{log[-2000:]}")
+        time.sleep(0.05)
+
+
+@contextmanager
+def with_docker(
+    made: Host, folder: Path, root: Path | None = None, settings: str = "{}"
+) -> Iterator[Command]:
+    """Give a host a docker of its own; `folder` is short, since sockets are made in it."""
+    (folder / "home").mkdir(parents=True)
+    with running_dockerd(
+        folder, folder / "home", within=made.within, root=root, settings=settings
+    ) as client:
+        program = shutil.which(client.argv[0], path="/usr/bin") or client.argv[0]
+        made.script("docker", f'DOCKER_HOST={client.env["DOCKER_HOST"]} exec {program} "$@"')
+        yield client
+
+
+def with_ferry(made: Host, root: Path) -> Ferry:
+    """Give a host a ferry, with a store of its own."""
+    made.script("ferry", f'exec {sys.executable} -m ferryman --root {root} "$@"')
+    return Ferry(root)
+
+
+def with_podman(made: Host, podman: Command) -> None:
+    """Give a host a podman."""
+    env = " ".join(f"{key}={value}" for key, value in podman.env.items())
+    made.script("podman", f'exec env {env} PATH=/usr/bin:/usr/sbin {" ".join(podman.argv)} "$@"')
+
+
+@contextmanager
+def with_containerd(made: Host, folder: Path) -> Iterator[Command]:
+    """Give a host a containerd, with ctr."""
+    folder.mkdir(parents=True)
+    address = folder / "containerd.sock"
+    (folder / "config.toml").write_text(
+        f'version = 2\nroot = "{folder}/root"\nstate = "{folder}/state"\n'
+        f'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\naddress = "{address}"\n'
+    )
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*made.within, "containerd", "--config", folder / "config.toml"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        client = Command(("ctr", "--address", str(address)))
+        deadline = time.monotonic() + 30
+        while client.run("version", check=False).returncode:
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise RuntimeError((folder / "log").read_text(errors="replace")[-2000:])
+            time.sleep(0.1)
+        made.script("ctr", f'exec /usr/bin/ctr --address {address} "$@"')
+        yield client
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)

@@ -1,0 +1,144 @@
+"""``ferry move`` to hosts of all kinds: real sshd, real engines, bytes counted by the kernel."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.command import Command
+from tests.peers.hosts import (
+    Host,
+    Network,
+    Sender,
+    host,
+    network,
+    with_containerd,
+    with_docker,
+    with_ferry,
+    with_podman,
+)
+
+pytestmark = [pytest.mark.peer, pytest.mark.slow]
+
+NAME = "ferry-test/app:1"
+LARGE = 8 << 20
+
+
+@pytest.fixture(scope="module")
+def hosts(private: Path) -> Iterator[Network]:
+    with network(private / "net") as made:
+        yield made
+
+
+@pytest.fixture
+def sender(hosts: Network, busybox_tar: Path, tmp_path: Path) -> Sender:
+    """A store with an image of two layers, and a second version of it whose upper one differs."""
+    ferry = hosts.ferry(tmp_path / "store")
+    ferry("import", "-c", "ENV PATH=/bin", busybox_tar, "base:1")
+    context = tmp_path / "context"
+    context.mkdir()
+    for version in (1, 2):
+        # It cannot be compressed: what is sent of it can be told.
+        (context / "large").write_bytes(random.Random(1).randbytes(LARGE))
+        (context / "version").write_text(f"{version}\n")
+        (context / "small").write_bytes(random.Random(version).randbytes(100_000))
+        (context / "Dockerfile").write_text(
+            'FROM base:1\nCOPY large /large\nCOPY small version /\nCMD ["cat", "/version"]\n'
+        )
+        ferry("build", "-q", "-t", f"ferry-test/app:{version}", context)
+    return ferry
+
+
+def moved(sender: Sender, made: Host, version: int, *flags: str) -> int:
+    """Move a version, and return the bytes on the wire."""
+    before = made.wire()
+    sender("move", "-q", *flags, f"ferry-test/app:{version}", made.name)
+    return made.wire() - before
+
+
+def check(sender: Sender, made: Host) -> None:
+    """Move two versions: of the second one only its upper layer goes."""
+    first = moved(sender, made, 1)
+    assert LARGE < first < LARGE * 1.2 + 2_000_000
+    second = moved(sender, made, 2)
+    assert 100_000 < second < 200_000
+    assert moved(sender, made, 2) < 60_000
+
+
+def runs(engine: Command, sender: Sender) -> None:
+    """Run both versions, and see that they have the IDs that they have here; remove them."""
+    for version in (1, 2):
+        image = f"ferry-test/app:{version}"
+        ours = sender.text("inspect", "-f", "{{.Id}}", image).removeprefix("sha256:")
+        there = engine.text("image", "inspect", "--format", "{{.Id}}", image)
+        assert there.removeprefix("sha256:") == ours
+        flags = ("run", "--rm", "--network", "none", image)
+        assert engine.text(*flags) == str(version)
+    engine.run("rmi", "--force", "ferry-test/app:1", "ferry-test/app:2")
+
+
+def test_docker(sender: Sender, hosts: Network, private: Path) -> None:
+    with host(hosts, "dock", 2) as made, with_docker(made, private / "d1") as docker:
+        check(sender, made)
+        runs(docker, sender)
+
+
+def test_docker_with_zstd(sender: Sender, hosts: Network, private: Path) -> None:
+    with host(hosts, "dockz", 3) as made, with_docker(made, private / "d2") as docker:
+        made.give("zstd")
+        check(sender, made)
+        runs(docker, sender)
+
+
+@pytest.mark.parametrize("snapshotter", [False, True], ids=["graph drivers", "containerd"])
+def test_newer_docker(
+    sender: Sender, hosts: Network, private: Path, newer_docker: Path, snapshotter: bool
+) -> None:
+    settings = '{"features": {"containerd-snapshotter": true}}' if snapshotter else "{}"
+    folder = private / f"n{snapshotter:d}"
+    with (
+        host(hosts, f"newer{snapshotter:d}", 4 + snapshotter) as made,
+        with_docker(made, folder, root=newer_docker, settings=settings) as docker,
+    ):
+        check(sender, made)
+        if snapshotter:
+            # There an image's ID is its manifest's digest.
+            for version in (1, 2):
+                image = f"ferry-test/app:{version}"
+                ours = sender.text("inspect", "-f", "{{.Descriptor.Digest}}", image)
+                assert docker.text("inspect", "-f", "{{.Id}}", image) == ours
+                assert docker.text("run", "--rm", "--network", "none", image) == str(version)
+        else:
+            runs(docker, sender)
+
+
+def test_podman(sender: Sender, hosts: Network, podman: Command) -> None:
+    with host(hosts, "pod", 6) as made:
+        with_podman(made, podman)
+        check(sender, made)
+        runs(podman, sender)
+
+
+def test_containerd(sender: Sender, hosts: Network, private: Path) -> None:
+    with host(hosts, "ctrd", 7) as made, with_containerd(made, private / "c") as ctr:
+        first = moved(sender, made, 1)
+        assert LARGE < first < LARGE * 1.2 + 2_000_000
+        assert 100_000 < moved(sender, made, 2) < 200_000
+        for version in (1, 2):
+            image = f"docker.io/ferry-test/app:{version}"
+            flags = ("run", "--rm", "--snapshotter", "native", image, "one")
+            assert ctr.text("-n", "default", *flags) == str(version)
+        assert "127.0.0.1" not in ctr.text("-n", "default", "images", "ls", "-q")
+
+
+def test_ferry(sender: Sender, hosts: Network, tmp_path: Path) -> None:
+    with host(hosts, "fer", 8) as made:
+        there = with_ferry(made, tmp_path / "there")
+        check(sender, made)
+        for version in (1, 2):
+            image = f"ferry-test/app:{version}"
+            ours = sender.text("inspect", "-f", "{{.Id}}", image)
+            assert there.text("inspect", "-f", "{{.Id}}", image) == ours
+            assert there.text("run", "--rm", "--network", "none", image) == str(version)
+        assert "clean" in there.text("system", "check")
