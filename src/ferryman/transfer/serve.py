@@ -8,6 +8,8 @@ it checks is the blob's digest all the same.
 import os
 import re
 import secrets
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +24,7 @@ from ferryman.transfer.pressed import Pressed
 _PATH = re.compile(r"/v2/(?P<name>[a-z0-9/._-]+)/(?P<kind>manifests|blobs)/(?P<what>[^/?]+)")
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})?")
 _TAG = "1"
-_SECONDS = 300.0
+_TIMEOUT = struct.pack("ll", 300, 0)  # seconds, microseconds: of a client that went silent
 
 
 class Content(NamedTuple):
@@ -71,7 +73,14 @@ def _handler(
 ) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        timeout = _SECONDS
+        # Who tries TLS first is to be told, in the clear, that this is none.
+        default_request_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            # The kernel's limits: with Python's own, the socket would not wait for sendfile.
+            for side in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                self.connection.setsockopt(socket.SOL_SOCKET, side, _TIMEOUT)
 
         def do_GET(self) -> None:
             self._answer(body=True)
