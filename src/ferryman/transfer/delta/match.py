@@ -42,9 +42,10 @@ def matches(
     new: Content, at: int, end: int, old: Content, start: int, stop: int
 ) -> Iterator[Match]:
     """Yield where `new[at:end]` resembles `old[start:stop]`: in order, without overlap."""
-    begin = _forward(new, at, end, old, start, stop)
-    if begin > at:
-        yield Match(at, begin, start)
+    begin = at
+    for match in _onward(new, at, end, old, start, stop):
+        yield match
+        begin = match.end
     tail = end - _backward(new, begin, end, old, start, stop)
     if tail - begin >= _KEY:
         yield from _by_anchors(new, begin, tail, old, start, stop, start - at)
@@ -69,15 +70,27 @@ def _by_anchors(
                 if old_n < 0 or not _alike(new, n, old, old_n):
                     continue
             begin = n - _backward(new, at, n, old, start, old_n)
-            beyond = _forward(new, n, end, old, old_n, stop)
-            if beyond - begin < _KEY:
+            if _forward(new, n, end, old, old_n, stop) - begin < _KEY:
                 continue
             shift = old_n - n
-            yield Match(begin, beyond, begin + shift)
-            at = beyond
+            if begin < n:
+                yield Match(begin, n, begin + shift)
+            at = n
+            for match in _onward(new, n, end, old, old_n, stop):
+                yield match
+                at = match.end
             break
         else:
             return
+
+
+def _onward(new: Content, n: int, end: int, old: Content, old_n: int, stop: int) -> Iterator[Match]:
+    """Yield matches one behind the other, from these places on."""
+    while (beyond := _forward(new, n, end, old, old_n, stop)) > n:
+        yield Match(n, beyond, old_n)
+        if beyond - n < _LONGEST:
+            return
+        n, old_n = beyond, old_n + _LONGEST
 
 
 def _index(old: Content, start: int, stop: int, mask: int) -> dict[int, int]:

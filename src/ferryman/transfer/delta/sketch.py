@@ -11,11 +11,14 @@ from ferryman.errors import InvalidArchive
 from ferryman.transfer.delta.align import MAX_MEMBERS, numberless
 
 _KEYS = 256
-# Of the keys; less is not worth reading another base for.
-_LEAST = 0.04
+# Of the bytes; less is not worth reading another base for.
+_LEAST = 0.02
 
-Sketch = frozenset[int]
-"""Some of a layer's files, drawn by lot: large ones rather, and the same ones in all layers."""
+Sketch = Mapping[int, float]
+"""Some of a layer's files, drawn by lot: large ones rather, and the same ones in all layers.
+
+By the hash of its name, the bytes that each of them stands for.
+"""
 
 K = TypeVar("K")
 
@@ -29,34 +32,46 @@ def sketch(fd: int, size: int) -> Sketch:
         members = tar.members_in(fd, size, "the layer", MAX_MEMBERS)
         return of_files((member.name, member.size) for member in members)
     except InvalidArchive:
-        return frozenset()
+        return {}
 
 
 def of_files(files: Iterable[tuple[bytes, int]]) -> Sketch:
     """Return the sketch of files, each with its size in bytes.
 
-    A file's lot is an exponential variate of its name, over its size: so each byte counts as much,
-    in a large file or in a small one.
+    A file's lot is an exponential variate of its name, over its size, and the lowest are drawn: so
+    a byte of a large file is as likely to be stood for as one of a small one.
     """
     lots: dict[int, float] = {}
+    sizes: dict[int, int] = {}
     for name, size in files:
         if size:
             key = int.from_bytes(blake2b(numberless(name), digest_size=8).digest(), "little")
             lots[key] = -math.log((key + 1) / (1 << 64)) / size
-    return frozenset(heapq.nsmallest(_KEYS, lots, key=lambda key: lots[key]))
+            sizes[key] = size
+    drawn = heapq.nsmallest(_KEYS, lots, key=lambda key: (lots[key], key))
+    if len(drawn) == len(lots):
+        return sizes
+    # A file of fewer bytes is drawn rarely, and stands for others like it.
+    least = 1 / lots[drawn[-1]]
+    return {key: max(sizes[key], least) for key in drawn}
 
 
 def nearest(target: Sketch, bases: Mapping[K, Sketch], limit: int = 3) -> list[K]:
-    """Return the bases that have most of a target's files, at most `limit`, the best first.
+    """Return the bases that have most of a target's bytes, by their files' names; the best first.
 
-    Each of them has some that those before it have not; there may be none.
+    At most `limit`, each of which has some that those before it have not; there may be none.
     """
     chosen: list[K] = []
-    wanted = target
+    wanted = set(target)
+
+    def shared(base: K) -> float:
+        return sum(target[key] for key in wanted & bases[base].keys())
+
+    enough = _LEAST * sum(target.values())
     while wanted and len(chosen) < limit:
-        best = max(bases, key=lambda base: len(bases[base] & wanted), default=None)
-        if best is None or len(bases[best] & wanted) <= _LEAST * len(target):
+        best = max(bases, key=shared, default=None)
+        if best is None or shared(best) <= enough:
             break
         chosen.append(best)
-        wanted -= bases[best]
+        wanted -= bases[best].keys()
     return chosen
