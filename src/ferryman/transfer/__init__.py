@@ -1,0 +1,1 @@
+"""What is missing at another place, and how it gets there."""
