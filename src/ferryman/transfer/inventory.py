@@ -5,6 +5,7 @@ their places in it.  What ``docker image inspect`` prints is read as an inventor
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -210,9 +211,14 @@ def _in_containerd(image: _Inspected) -> bool:
 
 def chains(inventory: Inventory) -> frozenset[Digest]:
     """Return the chain IDs of all layers there, each in the place where it stands in an image."""
+    return _chains(inventory.images)
+
+
+@lru_cache(maxsize=16)  # asked for each image that may be sent
+def _chains(images: tuple[Held, ...]) -> frozenset[Digest]:
     return frozenset(
         chain
-        for diff_ids in {image.diff_ids for image in inventory.images}
+        for diff_ids in {image.diff_ids for image in images}
         for chain in configs.chain_ids(diff_ids)
     )
 
