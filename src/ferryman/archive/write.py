@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from ferryman.archive import docker, oci, tar
+from ferryman.archive import bases, docker, oci, tar
+from ferryman.archive.bases import Base
 from ferryman.archive.intake import Advance
 from ferryman.errors import StoreError
 from ferryman.image import digest as digests
@@ -38,6 +39,8 @@ class Saved(NamedTuple):
     config: Descriptor
     layers: tuple[Descriptor, ...]
     """Config and layers for the platform that `docker load` is to see."""
+    base: Base | None = None
+    """What the place that it goes to has already: blobs of that are left out of `blobs`."""
 
 
 class Part(NamedTuple):
@@ -90,7 +93,8 @@ def _index(images: Sequence[Saved], form: str) -> Index:
             # docker writes the tag alone here; podman and skopeo look for the whole name.
             annotations[REF_NAME] = (name.tag or "") if form == "docker" else name.canonical
             descriptors.append(msgspec.structs.replace(image.target, annotations=annotations))
-    return Index(schema_version=2, media_type=OCI_INDEX, manifests=descriptors)
+    said = bases.annotations([image.base for image in images if image.base])
+    return Index(schema_version=2, media_type=OCI_INDEX, manifests=descriptors, annotations=said)
 
 
 def _manifest(images: Sequence[Saved]) -> list[docker.Entry]:

@@ -30,6 +30,7 @@ _COMMANDS = {
     "images": "images",
     "import": "import_",
     "inspect": "inspect",
+    "inventory": "inventory",
     "kill": "kill",
     "load": "load",
     "logs": "logs",

@@ -32,6 +32,13 @@ from ferryman.errors import UsageError
 )
 @click.option("--compose", metavar="FILE", help="Save all images of a compose project")
 @click.option("-a", "--all", "every", is_flag=True, help="Save all images that have a name")
+@click.option(
+    "--base",
+    "bases",
+    multiple=True,
+    metavar="IMAGE|ARCHIVE|INVENTORY",
+    help="Leave out what is there already by this",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Suppress the progress output")
 @click.argument("names", nargs=-1, metavar="IMAGE [IMAGE...]")
 def command(
@@ -42,6 +49,7 @@ def command(
     filters: tuple[str, ...],
     compose: str | None,
     every: bool,
+    bases: tuple[str, ...],
     quiet: bool,
     names: tuple[str, ...],
 ) -> None:
@@ -75,7 +83,13 @@ def command(
         ]
         if not selected:
             raise UsageError("no image matches: nothing to save")
-    with save.chosen(store, selected, wanted) as images:
+    sites = []
+    if bases:
+        from ferryman.operations.bases import known, without
+
+        sites = known(store, bases)
+    with save.chosen(store, selected, wanted) as chosen:
+        images = without(store, chosen, sites) if sites else chosen
         if path is None:
             save.save(store, images, sys.stdout.fileno(), form=form, compress=compress)
             return

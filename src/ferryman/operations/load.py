@@ -6,7 +6,8 @@ from functools import partial
 from typing import NamedTuple
 
 from ferryman import parallel
-from ferryman.archive import read
+from ferryman.archive import bases, read
+from ferryman.archive.bases import Base
 from ferryman.archive.candidate import Candidate, Layer
 from ferryman.archive.intake import Taken
 from ferryman.archive.source import Source
@@ -233,6 +234,7 @@ def _take_layers(
         if layer.part is None:
             raise InvalidArchive(
                 f"{source.what}: layer {key} is missing: neither the archive nor the store has it"
+                + _advice(bases.of(source))
             )
     stop = threading.Event()
     # The largest first, so that the last ones to be worked on are small.
@@ -243,6 +245,12 @@ def _take_layers(
     for (key, _), taken in zip(order, parallel.run(jobs, stop), strict=True):
         known[key] = _Known(taken.digest, taken.size, taken.compression, taken)
     return known
+
+
+def _advice(needed: Sequence[Base]) -> str:
+    if not needed:
+        return ""
+    return f"; it holds only what is missing on top of {bases.listed(needed)}: load that first"
 
 
 def _compression(store: Store, digest: Digest) -> str:

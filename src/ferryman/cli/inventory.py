@@ -1,0 +1,32 @@
+"""``ferry inventory``."""
+
+import sys
+
+import click
+
+
+@click.command("inventory")
+@click.option("-o", "--output", "path", metavar="FILE", help="Write to a file, instead of STDOUT")
+@click.option(
+    "--from",
+    "listing",
+    metavar="FILE",
+    help="Make it of what `docker image inspect` printed (- for STDIN)",
+)
+def command(path: str | None, listing: str | None) -> None:
+    """Say what the store has, in a file for `ferry save --base`.
+
+    Where nothing can be installed, docker says it: docker image inspect $(docker image ls -q)
+    """
+    from ferryman.cli.stores import chosen_store
+    from ferryman.operations import inventory
+    from ferryman.operations.output import replacing
+    from ferryman.store.durable import write_all
+
+    content = inventory.of_listing(listing) if listing else inventory.of_store(chosen_store())
+    if path is None:
+        sys.stdout.flush()
+        write_all(sys.stdout.fileno(), content)
+        return
+    with replacing(path, "failed to write the inventory") as fd:
+        write_all(fd, content)
