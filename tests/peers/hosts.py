@@ -181,6 +181,7 @@ def host(network: Network, name: str, number: int, **environment: str) -> Iterat
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True
         )
     (folder / "banner").write_text("Authorized use only.\n")
+    environment = {"XDG_CACHE_HOME": f"{folder}/cache", **environment}
     more = " ".join(f"{key}={value}" for key, value in environment.items())
     config = _SSHD.format(address=address, folder=folder, more=more)
     (folder / "sshd_config").write_text(config)

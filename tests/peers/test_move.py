@@ -91,6 +91,33 @@ def test_docker_with_zstd(sender: Sender, hosts: Network, private: Path) -> None
         runs(docker, sender)
 
 
+def test_docker_with_python(sender: Sender, hosts: Network, private: Path) -> None:
+    """A layer that differs a little from one there goes as a difference; nothing stays behind."""
+    with host(hosts, "dockp", 9) as made, with_docker(made, private / "d3") as docker:
+        made.give("python3")
+        check(sender, made)
+        runs(docker, sender)
+        assert moved(sender, made, 1) > LARGE
+        large = random.Random(1).randbytes(LARGE)
+        changed = large[:1_000_000] + b"changed" + large[1_000_000:]
+        assert change(sender, made, changed) < 200_000
+        flags = ("run", "--rm", "--network", "none", "ferry-test/app:3", "wc", "-c", "/large")
+        assert docker.text(*flags) == f"{LARGE + 7} /large"
+        assert change(sender, made, changed + b"more", "--no-delta") > LARGE
+        docker.run("rmi", "--force", "ferry-test/app:1", "ferry-test/app:3")
+        assert not (made.folder / "cache/ferry-agent").exists()
+
+
+def change(sender: Sender, made: Host, large: bytes, *flags: str) -> int:
+    """Move an image whose lower layer has another large file; return the bytes on the wire."""
+    context = sender.root.parent / "context"
+    (context / "large").write_bytes(large)
+    sender("build", "-q", "-t", "ferry-test/app:3", context)
+    before = made.wire()
+    sender("move", "-q", *flags, "ferry-test/app:3", made.name)
+    return made.wire() - before
+
+
 @pytest.mark.parametrize("snapshotter", [False, True], ids=["graph drivers", "containerd"])
 def test_newer_docker(
     sender: Sender, hosts: Network, private: Path, newer_docker: Path, snapshotter: bool
@@ -132,8 +159,11 @@ def test_containerd(sender: Sender, hosts: Network, private: Path) -> None:
         assert "127.0.0.1" not in ctr.text("-n", "default", "images", "ls", "-q")
 
 
-def test_ferry(sender: Sender, hosts: Network, tmp_path: Path) -> None:
-    with host(hosts, "fer", 8) as made:
+@pytest.mark.parametrize("python", [False, True], ids=["alone", "with python"])
+def test_ferry(sender: Sender, hosts: Network, tmp_path: Path, python: bool) -> None:
+    with host(hosts, f"fer{python:d}", 10 + python) as made:
+        if python:
+            made.give("python3")
         there = with_ferry(made, tmp_path / "there")
         check(sender, made)
         for version in (1, 2):
@@ -141,4 +171,9 @@ def test_ferry(sender: Sender, hosts: Network, tmp_path: Path) -> None:
             ours = sender.text("inspect", "-f", "{{.Id}}", image)
             assert there.text("inspect", "-f", "{{.Id}}", image) == ours
             assert there.text("run", "--rm", "--network", "none", image) == str(version)
+        if python:
+            large = bytearray(random.Random(1).randbytes(LARGE))
+            large[5_000_000:5_000_100] = bytes(100)
+            assert change(sender, made, bytes(large)) < 200_000
+            assert not (made.folder / "cache/ferry-agent").exists()
         assert "clean" in there.text("system", "check")

@@ -26,6 +26,7 @@ _ENGINES = ("docker", "podman", "nerdctl", "ctr", "ferry")
 @click.option("--limit", metavar="BYTES", help="Send no faster than this a second (10M)")
 @click.option("--parallel", type=click.IntRange(1), default=8, show_default=True, metavar="N",
               help="Serve so many hosts at once")  # fmt: skip
+@click.option("--no-delta", is_flag=True, help="Send whole layers, never differences of them")
 @click.option("--hosts", "file", metavar="FILE", help="Move to the hosts that a file lists")
 @click.option("--platform", metavar="OS/ARCH", help="Move only the given platform")
 @click.option("-q", "--quiet", is_flag=True, help="Suppress the progress output")
@@ -36,6 +37,7 @@ def command(
     as_json: bool,
     limit: str | None,
     parallel: int,
+    no_delta: bool,
     file: str | None,
     platform: str | None,
     quiet: bool,
@@ -52,7 +54,9 @@ def command(
 
     store = chosen_store()
     names, hosts = _divided(store, arguments, file)
-    options = move.Options(via or "", memory(limit) if limit else None, parallel, dry_run)
+    options = move.Options(
+        via or "", memory(limit) if limit else None, parallel, dry_run, not no_delta
+    )
     wanted = platforms.parse(platform) if platform else None
     with shown(quiet=quiet or as_json, on=sys.stderr) as progress:
         moved = move.move(

@@ -18,8 +18,9 @@ from ferryman.operations import save
 from ferryman.store import blobs, layers
 from ferryman.store.images import of_target, read_document, walk
 from ferryman.store.layout import Store
-from ferryman.transfer import by_archive, by_pull, engines
+from ferryman.transfer import by_agent, by_archive, by_pull, engines
 from ferryman.transfer.channel import Channel, opened
+from ferryman.transfer.differences import Differences
 from ferryman.transfer.line import Pace
 from ferryman.transfer.place import Place
 from ferryman.transfer.plan import Plan, Wanted, plan
@@ -43,6 +44,8 @@ class Options(NamedTuple):
     at_once: int = 8
     """To how many hosts at once."""
     dry_run: bool = False
+    delta: bool = True
+    """Whether layers may be sent as differences."""
 
 
 class Moved(NamedTuple):
@@ -64,9 +67,11 @@ class _Image(NamedTuple):
     """The bytes that each layer's tar has."""
 
 
-_Press = Callable[[str, Digest, int], Pressed]
-"""Gives a blob, by codec, digest and size: one for all hosts that take it."""
+_Press = Callable[[str, Digest, int, int], Pressed]
+"""Gives a blob, by codec, digest, size and the byte where it begins: one for all hosts."""
 
+_PYTHON = (3, 6)
+_SPARE = 64 << 20
 _DEFAULT = Options()
 
 
@@ -89,11 +94,16 @@ def move(
     Raises ImageNotFound, InvalidReference, StoreError before anything is sent.
     """
     pace = Pace(options.limit)
-    with save.chosen(store, names, platform) as chosen, _shared(store) as press:
+    with (
+        save.chosen(store, names, platform) as chosen,
+        _shared(store) as press,
+        Differences(partial(_open_plain, store)) as differences,
+    ):
         images = [_image(store, saved, platform, press) for saved in chosen]
 
         def bring(place: Place) -> Moved:
-            return _bring(place, images, options, pace, press, tell, alone=len(places) == 1)
+            means = _Means(options, pace, press, differences)
+            return _bring(place, images, means, tell, alone=len(places) == 1)
 
         if len(places) == 1:
             return [bring(places[0])]
@@ -102,14 +112,7 @@ def move(
 
 
 def _bring(
-    place: Place,
-    images: Sequence[_Image],
-    options: Options,
-    pace: Pace,
-    press: _Press,
-    tell: Tell,
-    *,
-    alone: bool,
+    place: Place, images: Sequence[_Image], means: "_Means", tell: Tell, *, alone: bool
 ) -> Moved:
     begun = time.monotonic()
     moved = Moved(place.name)
@@ -117,7 +120,7 @@ def _bring(
         tell(place.name, "Connecting", 0, 0)
         with opened(place, ask_nothing=not alone) as channel:
             tell(place.name, "Looking", 0, 0)
-            host = _Host(channel, options, pace, press, partial(tell, place.name))
+            host = _Host(channel, means, partial(tell, place.name))
             for image in images:
                 done, sent = host.bring(image)
                 moved = moved._replace(plans=(*moved.plans, done), sent=moved.sent + sent)
@@ -128,32 +131,34 @@ def _bring(
     return moved._replace(seconds=time.monotonic() - begun)
 
 
+class _Means(NamedTuple):
+    """What all hosts share."""
+
+    options: Options
+    pace: Pace
+    press: _Press
+    differences: Differences
+
+
 class _Host:
     """One host while images are brought to it."""
 
     def __init__(
-        self,
-        channel: Channel,
-        options: Options,
-        pace: Pace,
-        press: _Press,
-        tell: Callable[[str, int, int], None],
+        self, channel: Channel, means: _Means, tell: Callable[[str, int, int], None]
     ) -> None:
         self._channel = channel
-        self._options = options
-        self._pace = pace
-        self._press = press
+        self._options, self._pace, self._press, self._differences = means
         self._tell = tell
         self._far = probe(channel)
-        self._engine = _engine(channel, self._far, options.via)
-        self._held = engines.images(channel, self._engine)
+        self._engine = _engine(channel, self._far, self._options.via)
+        self._site = engines.inventory(channel, self._engine)
 
     def bring(self, image: _Image) -> tuple[Plan, int]:
         """Bring one image; return what was to be done, and the bytes that were sent."""
         engine = self._engine
         by_pulling = engine.containerd or engine.name in ("podman", "nerdctl", "ctr")
         way = "pull" if by_pulling else "archive"
-        planned = plan(image.wanted, engine.name, way, self._held)
+        planned = plan(image.wanted, engine.name, way, self._site)
         if self._options.dry_run or planned.way == "nothing":
             return planned, 0
         self._check_room(image, planned)
@@ -165,14 +170,39 @@ class _Host:
                 *(self._channel, engine, image.content, image.wanted.names, self._pace, heard)
             )
         else:
-            codec = by_archive.codec(self._far)
-            press = partial(self._press, codec)
-            sent = by_archive.move(
-                *(self._channel, engine, codec, planned, image.saved, press, self._pace, heard)
-            )
-        self._tell("Verifying", 0, 0)
-        verify(self._channel, engine, image.wanted, _ids(image.saved))
+            sent = self._by_archive(image, planned, heard)
+        self._check(image)
         return planned, sent
+
+    def _by_archive(self, image: _Image, planned: Plan, heard: Callable[[int], None]) -> int:
+        if self._has_agent(image, planned):
+            press = partial(self._press, "gzip")
+            differences = self._differences if self._options.delta else None
+            job = by_agent.Job(
+                *(self._engine, self._site, planned, image.saved, press, differences)
+            )
+            check = partial(self._check, image)
+            return by_agent.move(self._channel, job, self._pace, heard, check)
+        codec = by_archive.codec(self._far)
+
+        def press_all(digest: Digest, size: int) -> Pressed:
+            return self._press(codec, digest, size, 0)
+
+        return by_archive.move(
+            *(self._channel, self._engine, codec, planned, image.saved),
+            *(press_all, self._pace, heard),
+        )
+
+    def _has_agent(self, image: _Image, planned: Plan) -> bool:
+        """Tell whether Python there can keep what arrives."""
+        python, free = self._far.python, self._far.free
+        needed = sum(step.layer.size for step in planned.missing)
+        known = all(step.layer.id.algorithm == "sha256" for step in planned.missing)
+        return bool(known and python and python >= _PYTHON and (free or 0) > 2 * needed + _SPARE)
+
+    def _check(self, image: _Image) -> None:
+        self._tell("Verifying", 0, 0)
+        verify(self._channel, self._engine, image.wanted)
 
     def _heard(self, total: int) -> Callable[[int], None]:
         done = 0
@@ -207,25 +237,24 @@ def _engine(channel: Channel, far: Far, via: str) -> Engine:
     return far.engines[0]
 
 
-def _ids(saved: Saved) -> set[str]:
-    """Return the digests by which an engine may call an image."""
+def _ids(saved: Saved) -> frozenset[Digest]:
     kinds = manifests.MANIFEST_TYPES | manifests.INDEX_TYPES
-    documents = {blob.digest for blob in saved.blobs if blob.media_type in kinds}
-    return documents | {saved.config.digest}
+    documents = {blob.id for blob in saved.blobs if blob.media_type in kinds}
+    return frozenset(documents | {saved.config.id})
 
 
 @contextmanager
 def _shared(store: Store) -> Iterator[_Press]:
     """Give what presses blobs, once each; all that it took is given back after the block."""
-    made: dict[tuple[str, Digest], Pressed] = {}
+    made: dict[tuple[str, Digest, int], Pressed] = {}
     lock = threading.Lock()
 
-    def press(codec: str, digest: Digest, size: int) -> Pressed:
+    def press(codec: str, digest: Digest, size: int, start: int) -> Pressed:
         with lock:
-            found = made.get((codec, digest))
+            found = made.get((codec, digest, start))
             if found is None:
                 opens = partial(blobs.open_blob, store, digest)
-                found = made[codec, digest] = Pressed(opens, size, codec)
+                found = made[codec, digest, start] = Pressed(opens, size, codec, start)
             return found
 
     try:
@@ -245,6 +274,7 @@ def _image(store: Store, saved: Saved, platform: Platform | None, press: _Press)
         tuple(saved.layers),
         tuple(image.config.diff_ids),
         sum(blob.size for blob in saved.blobs if blob.id not in layer_ids),
+        _ids(saved),
     )
     documents = {
         descriptor.id: (descriptor.media_type, read_document(store, descriptor))
@@ -255,13 +285,20 @@ def _image(store: Store, saved: Saved, platform: Platform | None, press: _Press)
         documents,
         {blob.id: blob.size for blob in saved.blobs if blob.media_type not in kinds},
         partial(blobs.open_blob, store),
-        partial(press, "gzip"),
+        lambda digest, size: press("gzip", digest, size, 0),
         frozenset(blob.id for blob in saved.blobs if _plain(blob)),
     )
     unpacked = {
         layer.id: layers.uncompressed_size(store, layer.id, layer.size) for layer in saved.layers
     }
     return _Image(wanted, saved, content, unpacked)
+
+
+def _open_plain(store: Store, digest: Digest) -> int | None:
+    """Open the tar of a layer, where the store has it as it is."""
+    if blobs.size(store, digest) is None:
+        return None
+    return blobs.open_blob(store, digest)
 
 
 def _plain(blob: Descriptor) -> bool:

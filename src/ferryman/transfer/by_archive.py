@@ -41,8 +41,6 @@ def move(
     `way` is the codec of the line.  Raises HostError.
     """
     there = {step.layer.id for step in plan.steps if step.there}
-    # A layer that comes twice, and is there once, may be needed all the same.
-    there -= {step.layer.id for step in plan.missing}
     partial = saved._replace(blobs=tuple(b for b in saved.blobs if b.id not in there))
     undo = "zstd -dcq | " if way == "zstd" else ""
     process = channel.start(

@@ -8,8 +8,9 @@ from ferryman.errors import FerryError
 from ferryman.image import digest as digests
 from ferryman.image import reference
 from ferryman.image.decode import decode
+from ferryman.transfer import inventory as inventories
 from ferryman.transfer.channel import Channel
-from ferryman.transfer.plan import Held
+from ferryman.transfer.inventory import Held, Inventory
 from ferryman.transfer.probe import Engine
 
 # What is needed of an image, and no more: a host may have thousands.
@@ -27,17 +28,25 @@ class _Inspected(msgspec.Struct, frozen=True):
     rootfs: _RootFS = msgspec.field(name="RootFS", default=_RootFS())
 
 
-def images(channel: Channel, engine: Engine) -> list[Held]:
-    """Return the images that an engine has; none for ctr, which cannot say; raises HostError."""
+def inventory(channel: Channel, engine: Engine) -> Inventory:
+    """Return what an engine has; nothing for ctr, which cannot say.  Raises HostError."""
     if engine.name == "ctr":
-        return []
+        return Inventory("any")
+    if engine.name == "ferry":
+        said = channel.ask(f"{engine.command} inventory")
+        try:
+            site = inventories.read(said, "its inventory")
+        except FerryError as e:
+            raise channel.error(str(e)) from None
+        images = (each._replace(names=tuple(map(_canonical, each.names))) for each in site.images)
+        return site._replace(images=tuple(images))
     said = channel.ask(
         f"ids=$({engine.command} image ls --all --quiet --no-trunc) || exit 1\n"
         '[ -z "$ids" ] || printf "%s\\n" "$ids" | sort -u | '
         # One that is removed meanwhile is no reason to fail.
         f"xargs {_inspect(engine)} 2>/dev/null || :"
     )
-    return _held(channel, engine, said)
+    return Inventory("docker", tuple(_held(channel, engine, said)))
 
 
 def image(channel: Channel, engine: Engine, name: str) -> Held | None:
@@ -77,9 +86,8 @@ def _held(channel: Channel, engine: Engine, said: bytes) -> list[Held]:
 
 def _image(found: _Inspected) -> Held:
     identity = found.id if found.id.startswith("sha256:") else f"sha256:{found.id}"
-    digests.parse(identity)
-    names = tuple(map(_canonical, found.repo_tags or ()))
-    return Held(identity, names, tuple(map(digests.parse, found.rootfs.layers or ())))
+    diff_ids = tuple(map(digests.parse, found.rootfs.layers or ()))
+    return Held(digests.parse(identity), diff_ids, tuple(map(_canonical, found.repo_tags or ())))
 
 
 def _canonical(name: str) -> str:

@@ -1,19 +1,10 @@
 """What a host lacks of an image.  Pure: what is here and what is there go in, a plan comes out."""
 
-from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from ferryman.image.config import chain_ids
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor
-
-
-class Held(NamedTuple):
-    """An image that a host has: its ID there, its names, and the diff IDs of its layers."""
-
-    id: str
-    names: tuple[str, ...]
-    diff_ids: tuple[Digest, ...]
+from ferryman.transfer.inventory import Inventory, lacking
 
 
 class Wanted(NamedTuple):
@@ -25,6 +16,8 @@ class Wanted(NamedTuple):
     diff_ids: tuple[Digest, ...]
     rest: int
     """The bytes of its config and manifests."""
+    ids: frozenset[Digest]
+    """The digests by which an engine may call it: of its config, or of a manifest or index."""
 
 
 class Step(NamedTuple):
@@ -58,23 +51,14 @@ class Plan(NamedTuple):
         return self.image.rest + sum(step.layer.size for step in self.missing)
 
 
-def plan(image: Wanted, engine: str, way: str, held: Iterable[Held]) -> Plan:
-    """Return what is to be done, given all images that an engine has.
-
-    A layer is there where another image stands on the same layers below it, that one included:
-    engines know layers by their chain ID (config.md, "Layer ChainID").
-    """
-    held = list(held)
-    there = chains(each.diff_ids for each in held)
-    own = chain_ids(image.diff_ids)
+def plan(image: Wanted, engine: str, way: str, site: Inventory) -> Plan:
+    """Return what is to be done, given what an engine has."""
+    missing = lacking([layer.id for layer in image.layers], image.diff_ids, [site])
     steps = tuple(
-        Step(layer, diff_id, chain in there)
-        for layer, diff_id, chain in zip(image.layers, image.diff_ids, own, strict=True)
+        Step(layer, diff_id, layer.id not in missing)
+        for layer, diff_id in zip(image.layers, image.diff_ids, strict=True)
     )
-    complete = any(each.id == image.id and set(image.names) <= set(each.names) for each in held)
+    complete = any(
+        each.id in image.ids and set(image.names) <= set(each.names) for each in site.images
+    )
     return Plan(image, engine, "nothing" if complete else way, steps)
-
-
-def chains(images: Iterable[Sequence[Digest]]) -> Collection[Digest]:
-    """Return the chain IDs of all layers of images, each given by its diff IDs."""
-    return {chain for diff_ids in images for chain in chain_ids(diff_ids)}

@@ -17,7 +17,8 @@ from typing import Protocol
 from ferryman import parallel
 from ferryman.errors import FerryError, StoreError
 
-_CHUNK = 4 << 20
+FRAME = 4 << 20
+"""How many bytes of a blob are in each frame; what is sent from later on begins at a multiple."""
 _AHEAD = 24 << 20
 """How many compressed bytes lie ready before the fastest of the hosts has to ask for more."""
 _ZSTD_LEVELS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15)
@@ -49,10 +50,14 @@ def frame(content: bytes | memoryview, codec: str, step: int = 2) -> bytes:
 class Pressed:
     """One blob, ready to be sent to any number of hosts, each at its own speed."""
 
-    def __init__(self, open_blob: Callable[[], int], size: int, codec: str) -> None:
-        """Take the blob of `size` bytes that `open_blob` opens, once it is to be sent."""
+    def __init__(self, open_blob: Callable[[], int], size: int, codec: str, start: int = 0) -> None:
+        """Take the blob of `size` bytes that `open_blob` opens, from byte `start` on.
+
+        Nothing is read before it is to be sent.
+        """
         self._open = open_blob
-        self._codec = codec
+        self.start = start
+        self.codec = codec
         self.size = size
         self._changed = threading.Condition()
         self._file: int | None = None
@@ -80,7 +85,7 @@ class Pressed:
                 ready = self._ready_after(at)
                 if ready == at:
                     return at
-                size = min(ready - at, _CHUNK)
+                size = min(ready - at, FRAME)
                 target.copy(file, at, size)
                 at += size
                 self._moved(me, at)
@@ -141,9 +146,9 @@ class Pressed:
         waiting: deque[Future[bytes]] = deque()
         with ThreadPoolExecutor(parallel.cores()) as pool:
             try:
-                for start in range(0, self.size, _CHUNK):
+                for start in range(self.start, self.size, FRAME):
                     self._paced()
-                    size = min(_CHUNK, self.size - start)
+                    size = min(FRAME, self.size - start)
                     waiting.append(pool.submit(self._frame, fd, start, size))
                     if len(waiting) > parallel.cores():
                         yield waiting.popleft().result()
@@ -157,7 +162,7 @@ class Pressed:
         content = os.pread(fd, size, start)
         if len(content) != size:
             raise StoreError("a blob has become shorter while it was read")
-        return frame(content, self._codec, self._step)
+        return frame(content, self.codec, self._step)
 
     def _paced(self) -> None:
         """Wait while enough lies ready, and press the harder for having had to wait."""
@@ -169,7 +174,7 @@ class Pressed:
 
             if wanted():
                 fastest = max(self._places.values(), default=0)
-                if self._ready - fastest < _CHUNK and self._step:
+                if self._ready - fastest < FRAME and self._step:
                     self._step -= 1
             else:
                 self._step += self._step < len(_ZSTD_LEVELS) - 1

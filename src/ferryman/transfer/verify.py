@@ -10,22 +10,18 @@ from ferryman.transfer.plan import Wanted
 from ferryman.transfer.probe import Engine
 
 
-def verify(channel: Channel, engine: Engine, wanted: Wanted, ids: Collection[str]) -> None:
-    """Make sure that the engine has an image under all its names; raises HostError.
-
-    `ids` are the digests by which an engine may call it: the config's, or that of a manifest or
-    index where it keeps those.
-    """
+def verify(channel: Channel, engine: Engine, wanted: Wanted) -> None:
+    """Make sure that the engine has an image under all its names; raises HostError."""
     for name in wanted.names or (str(wanted.id),):
         if engine.name == "ctr":
-            _verify_in_containerd(channel, engine, name, ids)
+            _verify_in_containerd(channel, engine, name, wanted.ids)
             continue
         found = engines.image(channel, engine, name)
         if found is None:
             raise channel.error(f"{name} is not there after it was sent")
         if found.diff_ids != wanted.diff_ids:
             raise channel.error(f"{name} has other layers there than here")
-        if found.id not in ids:
+        if found.id not in wanted.ids:
             raise channel.error(f"{name} has the ID {found.id} there, and {wanted.id} here")
 
 

@@ -1,0 +1,350 @@
+"""The agent: takes parts of images, keeps them until they are whole, and has an engine load them.
+
+It is sent to a host and run there by its Python, of 3.6 or later, with nothing but ``undo``.  Each
+request is a line of JSON on standard input, with the bytes that belong to it behind it; each answer
+is one line.  What has arrived is kept in the user's cache until the image is there, so that nothing
+is sent twice over a line that breaks; all of it is checked by its digest.
+"""
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zlib
+from typing import Any, Callable, Dict, List, Optional
+
+from ferryman.transfer.delta import undo
+
+_LINE = 64 << 20
+_PIECE = 1 << 20
+_LENGTH = struct.Struct(">I")
+_TOLD = 8 << 10
+_OLD_SECONDS = 7 * 86400
+_HEX = set("0123456789abcdef")
+
+
+class Failed(Exception):
+    """Why a request cannot be done, in one line."""
+
+
+class Kept:
+    """The folder of what has arrived: a file for each part, by its SHA-256, ``.part`` behind it
+    while it is not whole."""
+
+    def __init__(self, folder: str) -> None:
+        """Make the folder, and forget what nobody has come back for."""
+        self.folder = folder
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            if time.time() - os.stat(path).st_mtime > _OLD_SECONDS:
+                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+
+    def path(self, digest: str) -> str:
+        """Return the file of a whole part."""
+        if len(digest) != 64 or not set(digest) <= _HEX:
+            raise Failed("a request for no digest")
+        return os.path.join(self.folder, digest)
+
+    def size(self, digest: str) -> Optional[int]:
+        """Return the bytes of a whole part, or None."""
+        try:
+            return os.stat(self.path(digest)).st_size
+        except FileNotFoundError:
+            return None
+
+    def begun(self, digest: str) -> int:
+        """Return how many bytes of a part have arrived."""
+        try:
+            return os.stat(self.path(digest) + ".part").st_size
+        except FileNotFoundError:
+            return 0
+
+    def forget(self, digests: List[str]) -> None:
+        """Remove parts, and the folder if that was all."""
+        for digest in digests:
+            for path in (self.path(digest), self.path(digest) + ".part"):
+                if os.path.exists(path):
+                    os.unlink(path)
+        with contextlib.suppress(OSError):
+            os.rmdir(self.folder)
+
+
+class Input:
+    """Standard input: lines, and frames of bytes."""
+
+    def __init__(self, stream: Any) -> None:
+        """Read from a binary stream."""
+        self._stream = stream
+
+    def line(self) -> Optional[Dict[str, Any]]:
+        """Return the next request, None at the end."""
+        line = self._stream.readline(_LINE)
+        if not line:
+            return None
+        if not line.endswith(b"\n"):
+            raise Failed("the line broke")
+        return json.loads(line.decode())  # type: ignore[no-any-return]
+
+    def body(self, codec: str) -> Any:
+        """Yield what the frames hold, up to the one that is empty."""
+        return _inflated(self._frames()) if codec == "gzip" else self._frames()
+
+    def _frames(self) -> Any:
+        while True:
+            (length,) = _LENGTH.unpack(self.exactly(_LENGTH.size))
+            if not length:
+                return
+            while length:
+                piece = self.exactly(min(length, _PIECE))
+                length -= len(piece)
+                yield piece
+
+    def exactly(self, size: int) -> bytes:
+        """Return so many bytes; raises Failed when the line breaks."""
+        content = self._stream.read(size)
+        if len(content) != size:
+            raise Failed("the line broke")
+        return content  # type: ignore[no-any-return]
+
+
+def _inflated(pieces: Any) -> Any:
+    """Yield what members of gzip hold, one behind the other, in pieces of a bounded size."""
+    inflate = zlib.decompressobj(31)
+    fresh = True
+    try:
+        for content in pieces:
+            while content:
+                yield inflate.decompress(content, _PIECE)
+                fresh = inflate.eof
+                content = inflate.unused_data if fresh else inflate.unconsumed_tail
+                if fresh:
+                    inflate = zlib.decompressobj(31)
+    except zlib.error:
+        raise Failed("what arrives is damaged") from None
+    if not fresh:
+        raise Failed("what arrives is truncated")
+
+
+def receive(
+    kept: Kept, source: Input, request: Dict[str, Any], write: Callable[[bytes], object]
+) -> None:
+    """Take a part, from where the last try ended, pass all of it on, and keep it."""
+    digest, size, at = request["digest"], request["size"], request["at"]
+    path = kept.path(digest) + ".part"
+    hashed = hashlib.sha256()
+    with open(path, "r+b" if os.path.exists(path) else "w+b") as file:
+        for piece in _pieces(file, at):
+            hashed.update(piece)
+            write(piece)
+        if file.tell() != at:
+            raise Failed("what was kept is gone")
+        file.truncate()
+        for piece in source.body(request["codec"]):
+            at += len(piece)
+            if at > size:
+                raise Failed("more arrives than was announced")
+            hashed.update(piece)
+            file.write(piece)
+            write(piece)
+    if at != size or hashed.hexdigest() != digest:
+        os.unlink(path)
+        raise Failed("what arrived is not what was sent")
+    os.rename(path, kept.path(digest))
+
+
+def _pieces(file: Any, size: int) -> Any:
+    while size:
+        piece = file.read(min(size, _PIECE))
+        if not piece:
+            return
+        size -= len(piece)
+        yield piece
+
+
+def _ignore(piece: bytes) -> None:
+    pass
+
+
+class Agent:
+    """What is asked for, each by a method."""
+
+    def __init__(self, source: Input, folder: str) -> None:
+        """Serve what `source` asks for; `folder` is where parts are kept."""
+        self._source = source
+        self._kept = Kept(folder)
+        self._bases = {}  # type: Dict[str, str]
+        self._scratch = tempfile.mkdtemp(prefix="base-", dir=folder)
+
+    def close(self) -> None:
+        """Remove what is not to be kept."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._kept.forget([])
+
+    def look(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Say which parts are here, which have begun, what can be undone, and how much room is."""
+        room = os.statvfs(self._kept.folder)
+        return {
+            "whole": [d for d in request["digests"] if self._kept.size(d) is not None],
+            "begun": {d: self._kept.begun(d) for d in request["digests"] if self._kept.begun(d)},
+            "compressions": undo.compressions(),
+            "free": room.f_bavail * room.f_frsize,
+        }
+
+    def put(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Take a part."""
+        receive(self._kept, self._source, request, _ignore)
+        return {}
+
+    def base(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Take layers out of an image that an engine here has; say which were found."""
+        wanted = set(request["layers"]) - set(self._bases)
+        saving = subprocess.Popen(
+            request["command"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            with tarfile.open(fileobj=saving.stdout, mode="r|") as archive:
+                for member in archive:
+                    if wanted and member.isfile() and _may_be_layer(member.name):
+                        self._take_base(archive.extractfile(member), wanted)
+        except tarfile.TarError:
+            pass
+        finally:
+            saving.kill()
+            saving.wait()
+        return {"found": sorted(self._bases)}
+
+    def _take_base(self, content: Any, wanted: Any) -> None:
+        handle, path = tempfile.mkstemp(dir=self._scratch)
+        hashed = hashlib.sha256()
+        with os.fdopen(handle, "wb") as file:
+            while True:
+                piece = content.read(_PIECE)
+                if not piece:
+                    break
+                hashed.update(piece)
+                file.write(piece)
+        diff_id = "sha256:" + hashed.hexdigest()
+        if diff_id in wanted:
+            self._bases[diff_id] = path
+            wanted.discard(diff_id)
+        else:
+            os.unlink(path)
+
+    def undo(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Make a part of a delta that has arrived, and of layers that are here."""
+        delta, digest = request["delta"], request["digest"]
+        opened = {}  # type: Dict[str, int]
+
+        def find(diff_id: str) -> Optional[undo.Region]:
+            path = self._bases.get(diff_id)
+            if path is None:
+                return None
+            if diff_id not in opened:
+                opened[diff_id] = os.open(path, os.O_RDONLY)
+            return undo.Region(opened[diff_id], 0, os.stat(path).st_size)
+
+        path = self._kept.path(digest)
+        try:
+            with open(self._kept.path(delta), "rb") as file, open(path + ".undone", "wb") as out:
+                made = undo.undo(file, find, out.write)
+            if made.diff_id != "sha256:" + digest:
+                raise Failed("a delta of another layer")
+            os.rename(path + ".undone", path)
+        except undo.DeltaError as e:
+            raise Failed(f"a delta cannot be undone: {e}") from None
+        finally:
+            for fd in opened.values():
+                os.close(fd)
+            if os.path.exists(path + ".undone"):
+                os.unlink(path + ".undone")
+        return {}
+
+    def load(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Have an engine load an archive of bytes and parts, some of which are still to come."""
+        told = tempfile.TemporaryFile()
+        engine = subprocess.Popen(
+            request["command"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=told
+        )
+        stopped = []  # type: List[OSError]
+
+        def feed(piece: bytes) -> None:
+            # What still arrives is kept all the same.
+            if not stopped:
+                try:
+                    engine.stdin.write(piece)  # type: ignore[union-attr]
+                except OSError as e:
+                    stopped.append(e)
+
+        try:
+            for part in request["parts"]:
+                if "bytes" in part:
+                    feed(base64.b64decode(part["bytes"]))
+                elif "at" in part:
+                    receive(self._kept, self._source, part, feed)
+                else:
+                    with open(self._kept.path(part["digest"]), "rb") as file:
+                        for piece in _pieces(file, part["size"]):
+                            feed(piece)
+            if not stopped:
+                engine.stdin.close()  # type: ignore[union-attr]
+            code = engine.wait()
+        except BaseException:
+            # Killed, it has seen no end of its input, and loads nothing.
+            engine.kill()
+            engine.wait()
+            raise
+        told.seek(max(0, told.tell() - _TOLD))
+        return {"code": code, "said": told.read(_TOLD).decode("utf-8", "replace")}
+
+    def done(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Forget parts: the image is there."""
+        self._kept.forget(request["digests"])
+        return {}
+
+
+def _may_be_layer(name: str) -> bool:
+    return name.endswith("layer.tar") or name.startswith("blobs/sha256/")
+
+
+def run() -> None:
+    """Answer requests until there are no more."""
+    out = sys.stdout.buffer
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    source = Input(sys.stdin.buffer)
+    agent = Agent(source, os.path.join(home, "ferry-agent"))
+    asked = {
+        "look": agent.look,
+        "put": agent.put,
+        "base": agent.base,
+        "undo": agent.undo,
+        "load": agent.load,
+        "done": agent.done,
+    }
+    try:
+        while True:
+            request = source.line()
+            if request is None:
+                return
+            answer = asked[request["ask"]](request)
+            out.write(json.dumps(answer).encode() + b"\n")
+            out.flush()
+    except Failed as e:
+        out.write(json.dumps({"failed": str(e)}).encode() + b"\n")
+        out.flush()
+    except OSError as e:
+        out.write(json.dumps({"failed": f"{e.filename}: {e.strerror}"}).encode() + b"\n")
+        out.flush()
+    finally:
+        agent.close()

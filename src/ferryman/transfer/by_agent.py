@@ -1,0 +1,302 @@
+"""By Python there: parts are kept until the image is whole, and layers are sent as differences.
+
+What is missing is a part: a layer, or the delta that makes it of layers which the engine there has
+and which are here too.  The agent takes those out of the engine, undoes the delta, and hands an
+archive to the engine's own ``load``.
+"""
+
+import base64
+import io
+import json
+import os
+import shlex
+import struct
+import subprocess
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+from ferryman.archive import tar, write
+from ferryman.archive.write import Saved
+from ferryman.image.digest import Digest
+from ferryman.transfer.channel import Channel, end, last_line
+from ferryman.transfer.differences import Difference, Differences
+from ferryman.transfer.inventory import Inventory
+from ferryman.transfer.line import Line, Pace
+from ferryman.transfer.plan import Plan, Step
+from ferryman.transfer.pressed import FRAME, Pressed
+from ferryman.transfer.probe import Engine
+
+_BOOT = (
+    "import sys,tempfile;"
+    "b=sys.stdin.buffer;f=tempfile.TemporaryFile();f.write(b.read(int(b.read(8))));f.flush();"
+    'sys.path.insert(0,"/proc/self/fd/%d"%f.fileno());'
+    "from ferryman.transfer.agent.main import run;run()"
+)
+_PACKAGES = ("ferryman", "ferryman.transfer", "ferryman.transfer.agent", "ferryman.transfer.delta")
+_MODULES = (("ferryman.transfer.agent", "main.py"), ("ferryman.transfer.delta", "undo.py"))
+_MAX_ANSWER = 16 << 20
+_LENGTH = struct.Struct(">I")
+_PIECE = 32 << 20
+
+
+class Job(NamedTuple):
+    """What is to be done, and with what."""
+
+    engine: Engine
+    site: Inventory
+    plan: Plan
+    saved: Saved
+    press: Callable[[Digest, int, int], Pressed]
+    """Gives a blob, by digest, size, and the byte from which on it is sent."""
+    differences: Differences | None
+    """What makes deltas; None where there are to be none."""
+
+
+@cache
+def program() -> bytes:
+    """Return what is sent: a zip of the modules that run there."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for package in _PACKAGES:
+            archive.writestr(package.replace(".", "/") + "/__init__.py", "")
+        for package, name in _MODULES:
+            source = resources.files(package).joinpath(name).read_bytes()
+            archive.writestr(f"{package.replace('.', '/')}/{name}", source)
+    return content.getvalue()
+
+
+class Agent:
+    """The agent on a host, as long as the block lasts."""
+
+    def __init__(self, channel: Channel, pace: Pace, heard: Callable[[int], None]) -> None:
+        """Start it; raises HostError."""
+        self._channel = channel
+        self._process = channel.start(
+            f"exec python3 -I -c {shlex.quote(_BOOT)}",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self._process.stdin
+        self.line = Line(self._process.stdin.fileno(), pace, heard)
+        zipped = program()
+        self._write(b"%8d" % len(zipped) + zipped)
+
+    def __enter__(self) -> "Agent":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The end of its input is what it waits for to clear up.
+        if self._process.stdin:
+            with suppress(OSError):
+                self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        end(self._process)
+
+    def say(self, request: dict[str, Any]) -> None:
+        """Send a request; raises HostError."""
+        self._write(json.dumps(request).encode() + b"\n")
+
+    def answer(self) -> dict[str, Any]:
+        """Return what it answers; raises HostError."""
+        assert self._process.stdout
+        line = self._process.stdout.readline(_MAX_ANSWER)
+        if not line.endswith(b"\n"):
+            raise self._broken()
+        try:
+            answer = json.loads(line)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise self._channel.error("its Python answers what makes no sense")
+        if "failed" in answer:
+            raise self._channel.error(str(answer["failed"])[:500])
+        return answer
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request and return the answer; raises HostError."""
+        self.say(request)
+        return self.answer()
+
+    def send(self, pressed: Pressed) -> None:
+        """Send the bytes of a part; raises HostError, StoreError."""
+        try:
+            pressed.send(_Framed(self.line))
+            self.line.write(_LENGTH.pack(0))
+        except OSError:
+            raise self._broken() from None
+
+    def send_file(self, fd: int, start: int, size: int) -> None:
+        """Send the bytes of a part that lies in a file, as they are; raises HostError."""
+        try:
+            framed = _Framed(self.line)
+            for at in range(start, size, _PIECE):
+                framed.copy(fd, at, min(_PIECE, size - at))
+            self.line.write(_LENGTH.pack(0))
+        except OSError:
+            raise self._broken() from None
+
+    def _write(self, content: bytes) -> None:
+        try:
+            self.line.write(content)
+        except OSError:
+            raise self._broken() from None
+
+    def _broken(self) -> Exception:
+        """Return why it is gone: what it said last, or that the line broke."""
+        assert self._process.stdout
+        assert self._process.stderr
+        os.set_blocking(self._process.stdout.fileno(), False)
+        with suppress(OSError, ValueError):
+            said = self._process.stdout.read(1 << 16) or b""
+            answer = json.loads(said.splitlines()[-1]) if said.strip() else {}
+            if isinstance(answer, dict) and "failed" in answer:
+                return self._channel.error(str(answer["failed"])[:500])
+        os.set_blocking(self._process.stderr.fileno(), False)
+        told = b""
+        with suppress(OSError, ValueError):
+            told = self._process.stderr.read(1 << 16) or b""
+        return self._channel.error(last_line(told) or "the connection broke")
+
+
+class _Framed:
+    """Frames, each with its length in front."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def copy(self, fd: int, start: int, size: int) -> None:
+        self._line.write(_LENGTH.pack(size))
+        self._line.copy(fd, start, size)
+
+
+def move(
+    channel: Channel,
+    job: Job,
+    pace: Pace,
+    heard: Callable[[int], None],
+    check: Callable[[], None],
+) -> int:
+    """Send what the plan says, have the engine load it, and return the bytes that were sent.
+
+    What has arrived is kept there until `check` finds the image whole.  Raises HostError, and what
+    `check` raises.
+    """
+    missing = {step.layer.id: step for step in job.plan.missing}
+    with Agent(channel, pace, heard) as agent:
+        looked = _look(agent, missing)
+        whole = looked.whole
+        made = _differences(agent, job, [d for d in missing if d not in whole], looked)
+        whole |= {difference.result for difference in made}
+        _load(channel, agent, job, missing, whole, looked)
+        check()
+        parts = [*missing, *(difference.digest for difference in made)]
+        agent.ask({"ask": "done", "digests": [digest.encoded for digest in parts]})
+        return agent.line.sent
+
+
+class _Looked(NamedTuple):
+    """Which parts are there, how much of others, and what deltas can be compressed by."""
+
+    whole: set[Digest]
+    begun: dict[Digest, int]
+    compressions: list[str]
+
+
+def _look(agent: Agent, digests: Iterable[Digest]) -> _Looked:
+    asked = {digest.encoded: digest for digest in digests}
+    answer = agent.ask({"ask": "look", "digests": list(asked)})
+    whole, begun, compressions = (answer.get(k) for k in ("whole", "begun", "compressions"))
+    whole = whole if isinstance(whole, list) else []
+    begun = begun if isinstance(begun, dict) else {}
+    compressions = compressions if isinstance(compressions, list) else []
+    return _Looked(
+        {asked[each] for each in whole if isinstance(each, str) and each in asked},
+        {asked[k]: n for k, n in begun.items() if k in asked and isinstance(n, int) and n > 0},
+        [each for each in compressions if isinstance(each, str)],
+    )
+
+
+def _differences(
+    agent: Agent, job: Job, wanted: Sequence[Digest], looked: _Looked
+) -> list[Difference]:
+    """Bring layers as deltas, where those are smaller; return those that are whole there now."""
+    if job.differences is None:
+        return []
+    there = [diff_id for image in job.site.images for diff_id in image.diff_ids]
+    found = []
+    for digest in wanted:
+        # What has begun to arrive goes on.
+        if not looked.begun.get(digest):
+            found.append(job.differences.best(digest, there, looked.compressions))
+    chosen = [each for each in found if each]
+    bases = _bases(agent, job, {base for each in chosen for base in each.bases})
+    chosen = [each for each in chosen if bases.issuperset(each.bases)]
+    if not chosen:
+        return []
+    kept = _look(agent, [each.digest for each in chosen])
+    for each in chosen:
+        if each.digest not in kept.whole:
+            at = min(kept.begun.get(each.digest, 0), each.size)
+            put = {"digest": each.digest.encoded, "size": each.size, "at": at, "codec": "none"}
+            agent.say({"ask": "put", **put})
+            agent.send_file(each.fd, at, each.size)
+            agent.answer()
+        undo = {"delta": each.digest.encoded, "digest": each.result.encoded}
+        agent.ask({"ask": "undo", **undo})
+    return chosen
+
+
+def _bases(agent: Agent, job: Job, wanted: set[Digest]) -> set[Digest]:
+    """Have layers taken out of images there; return those that were found."""
+    found: set[Digest] = set()
+    while left := wanted - found:
+        image = max(job.site.images, key=lambda i: len(left & set(i.diff_ids)), default=None)
+        if image is None or not left & set(image.diff_ids):
+            return found
+        command = [*job.engine.command.split(), "save", str(image.id)]
+        answer = agent.ask({"ask": "base", "command": command, "layers": sorted(left)})
+        said = answer.get("found")
+        new = {each for each in left if isinstance(said, list) and each in said}
+        if not new:
+            return found
+        found |= new
+    return found
+
+
+def _load(
+    channel: Channel,
+    agent: Agent,
+    job: Job,
+    missing: dict[Digest, Step],
+    whole: set[Digest],
+    looked: _Looked,
+) -> None:
+    there = {step.layer.id for step in job.plan.steps if step.there}
+    partial = job.saved._replace(blobs=tuple(b for b in job.saved.blobs if b.id not in there))
+    parts: list[dict[str, Any]] = []
+    coming: list[Pressed] = []
+    for part in write.parts([partial], "docker"):
+        parts.append({"bytes": base64.b64encode(part.content).decode()})
+        if part.blob is None:
+            continue
+        said: dict[str, Any] = {"digest": part.blob.encoded, "size": part.size}
+        if part.blob not in whole:
+            at = looked.begun.get(part.blob, 0) // FRAME * FRAME
+            pressed = job.press(part.blob, part.size, min(at, part.size))
+            coming.append(pressed)
+            said |= {"at": pressed.start, "codec": pressed.codec}
+        parts += [said, {"bytes": base64.b64encode(bytes(-part.size % tar.BLOCK)).decode()}]
+    command = [*job.engine.command.split(), "load"]
+    agent.say({"ask": "load", "command": command, "parts": parts})
+    for pressed in coming:
+        agent.send(pressed)
+    answer = agent.answer()
+    if answer.get("code") != 0:
+        said_last = last_line(str(answer.get("said", "")).encode())
+        raise channel.error(f"{job.engine.name} load: {said_last or 'it failed'}")
