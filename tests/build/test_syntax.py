@@ -42,6 +42,7 @@ def test_lines_are_counted() -> None:
         ("ENV a b c", ("a", "b c")),
         ("ENV a=b c='d e'", ("a", "b", "c", "'d e'")),
         ("ONBUILD RUN a", ("run", "a")),
+        ("ONBUILD nonsense a", ("nonsense",)),
         ("RUN --mount=a --network=none -- b", ("b",)),
     ],
 )
@@ -86,7 +87,7 @@ def test_heredocs_leave_what_follows_alone() -> None:
     ("text", "line", "words"),
     [
         ("", 0, "file with no instructions"),
-        ("# only\n\n", 0, "file with no instructions"),
+        ("# only\n\n", 2, "file with no instructions"),
         ("FROM a\nRUN <<EOF\n1\n", 2, "unterminated heredoc"),
         ("FROM a\nENV b\n", 2, "ENV must have two arguments"),
         ("FROM a\n\nENV b=1 c\n", 3, 'Syntax error - can\'t find = in "c"'),

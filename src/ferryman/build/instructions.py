@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ferryman.build import flags, heredoc
+from ferryman.build import flags, heredoc, mounts
 from ferryman.build.durations import nanoseconds
 from ferryman.build.heredoc import Heredoc
 from ferryman.build.lines import DockerfileError
@@ -226,7 +226,7 @@ def understood(instruction: Instruction) -> Action | From:
     with at_line(instruction.line):
         reader = _READERS.get(instruction.keyword)
         if reader is None:
-            word = instruction.original.strip().partition(" ")[0]
+            word = re.split(r"[\t\v\f\r ]", instruction.original.strip(BLANK), maxsplit=1)[0]
             advice = did_you_mean(word, [name.upper() for name in _READERS])
             raise DockerfileError(f"unknown instruction: {word}{advice}")
         return reader(instruction)
@@ -285,6 +285,8 @@ def _run(instruction: Instruction) -> Run:
     security = given.text("security", "sandbox")
     if security not in ("sandbox", "insecure"):
         raise DockerfileError(f"security {quoted(security)} is not valid")
+    for mount in given.many("mount"):
+        mounts.stage_of(mount)  # what is wrong in the rest shows when its variables are known
     return Run(_command(instruction), given.many("mount"), network, security)
 
 

@@ -53,7 +53,7 @@ def parse(text: str) -> Dockerfile:
             heredocs = tuple(_heredocs(instruction, lines))
         instructions.append(instruction._replace(line=line.number, heredocs=heredocs))
     if not instructions:
-        raise DockerfileError("file with no instructions")
+        raise DockerfileError("file with no instructions", lines.number)
     return Dockerfile(tuple(instructions), lines.escape)
 
 
@@ -88,7 +88,7 @@ def _takes_heredocs(instruction: Instruction, escape: str) -> bool:
 def _instruction(line: str, escape: str) -> Instruction:
     keyword, *rest = _GAP.split(line.strip(BLANK), maxsplit=1)
     flags, text = _flags(rest[0] if rest else "", escape)
-    form = _FORMS.get(keyword.lower(), _whole)
+    form = _FORMS.get(keyword.lower(), _none)
     json, arguments = form(text.strip(BLANK), escape)
     return Instruction(keyword.lower(), tuple(flags), tuple(arguments), json, line)
 
@@ -122,6 +122,11 @@ def _flags(text: str, escape: str) -> tuple[list[str], str]:
 _ASCII_BLANK = "\t\n\v\f\r "
 
 _Form = tuple[bool, list[str]]  # whether it was JSON, and the arguments
+
+
+def _none(text: str, escape: str) -> _Form:
+    """Read what nobody knows: it will be refused, or is for whoever builds on the image."""
+    return False, []
 
 
 def _whole(text: str, escape: str) -> _Form:
