@@ -37,6 +37,9 @@ def test_lines_are_counted() -> None:
         ('CMD ["a", "b"]', ("a", "b")),
         ('CMD ["a", "b"', ('["a", "b"',)),
         ("CMD ['a']", ("['a']",)),
+        (r'CMD ["\ud83d\udc33", "\udc33\ud83d"]', ("\U0001f433", "\ufffd\ufffd")),
+        (r'CMD ["\\ud800\ud800a"]', ("\\ud800\ufffda",)),
+        ("RUN a\udcff", ("a\ufffd",)),
         ("COPY a b  c", ("a", "b", "c")),
         ('COPY ["a b", "c"]', ("a b", "c")),
         ("ENV a b c", ("a", "b c")),
@@ -63,6 +66,7 @@ def test_arguments(text: str, arguments: tuple[str, ...]) -> None:
         ),
         ("RUN cat << EOF\n1\nEOF\n", (Heredoc("EOF", True, False, "1\n"),)),
         ("RUN 3<<EOF\n1\nEOF\n", (Heredoc("EOF", True, False, "1\n"),)),
+        ("RUN <<\ufeffEOF\n1\nEOF\n", (Heredoc("EOF", True, False, "1\n"),)),
         ("RUN echo '<<EOF'", ()),
         ('RUN echo "<<EOF"', ()),
         ("RUN echo $((1<<2))", ()),
@@ -77,6 +81,11 @@ def test_heredocs(text: str, heredocs: tuple[Heredoc, ...]) -> None:
     assert one(text).heredocs == heredocs
 
 
+def test_what_is_no_utf8_is_a_byte_each() -> None:
+    (instruction,) = parse("FROM a\n#" + "\udcff" * 65533 + "\n").instructions
+    assert instruction.keyword == "from"
+
+
 def test_heredocs_leave_what_follows_alone() -> None:
     found = parse("RUN <<EOF\n# no comment\nFROM x\nEOF\nFROM y\n").instructions
     assert [each.keyword for each in found] == ["run", "from"]
@@ -88,6 +97,7 @@ def test_heredocs_leave_what_follows_alone() -> None:
     [
         ("", 0, "file with no instructions"),
         ("# only\n\n", 2, "file with no instructions"),
+        ("\ufeff", 1, "file with no instructions"),
         ("FROM a\nRUN <<EOF\n1\n", 2, "unterminated heredoc"),
         ("FROM a\nENV b\n", 2, "ENV must have two arguments"),
         ("FROM a\n\nENV b=1 c\n", 3, 'Syntax error - can\'t find = in "c"'),

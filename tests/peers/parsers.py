@@ -28,7 +28,10 @@ class DockerParser:
 
     def __init__(self, program: Path) -> None:
         self._process = subprocess.Popen(
-            [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=-1
+            [program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # where Go's scanner complains of bytes that are no UTF-8
         )
 
     def close(self) -> None:

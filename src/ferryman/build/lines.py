@@ -37,10 +37,9 @@ class Lines:
         """Begin with the first line."""
         self.escape = ESCAPE
         self.number = 0
-        # Bytes that are not UTF-8 arrive as surrogates; docker replaces each by this sign.
-        text = re.sub("[\ud800-\udfff]", "\ufffd", text).removeprefix("\ufeff")
         lines = text.split("\n")
         self._count = len(lines) - (not lines[-1])
+        lines[0] = lines[0].removeprefix("\ufeff")
         self._lines = iter(lines[: self._count])
 
     def whole(self) -> Iterator[Line]:
@@ -77,11 +76,12 @@ class Lines:
             return None
         self.number += 1
         # Most lines are short: only those that could be too long are encoded.
-        if len(line) * 4 > _MAX_LINE and len(line.encode()) > _MAX_LINE:
+        if len(line) * 4 > _MAX_LINE and len(line.encode(errors="surrogateescape")) > _MAX_LINE:
             raise DockerfileError(
                 f"dockerfile line greater than max allowed size of {_MAX_LINE}", self.number
             )
-        return line
+        # Bytes that are not UTF-8 arrive as surrogates; docker replaces each by this sign.
+        return line if line.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", line)
 
     def _directive(self, line: str, seen: set[str]) -> set[str] | None:
         """Obey a parser directive; None when the line is none."""

@@ -77,6 +77,11 @@ def quoted(text: str) -> str:
     return f'"{"".join(map(_escaped, text))}"'
 
 
+def lower(text: str) -> str:
+    """Return a text in lower case as Go has it: a letter for each, whatever its neighbours."""
+    return text.replace("\u0130", "i").lower()
+
+
 def _escaped(character: str) -> str:
     if short := _SHORT.get(character):
         return short
@@ -140,7 +145,7 @@ class _Scanner:
     def __init__(
         self, text: str, variables: Mapping[str, str], escape: str, quotes: int, keep_unset: bool
     ) -> None:
-        self._text = text
+        self._text = text.removeprefix("\ufeff")  # as Go's scanner, wherever it begins
         self._at = 0
         self._variables = variables
         self._escape = escape
