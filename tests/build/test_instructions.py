@@ -51,6 +51,7 @@ from ferryman.build.syntax import parse
         ("EXPOSE 443 80", Expose(("443", "80"))),
         ('SHELL ["a", "-c"]', Shell(("a", "-c"))),
         ("ONBUILD  RUN  a", OnBuild("RUN  a")),
+        ("ONBU\u0130LD RUN a", OnBuild("ONBU\u0130LD RUN a")),
         ("ONBUILD COPY <<E /\nx\nE\n", OnBuild("COPY <<E /\nx\nE")),
         (
             "HEALTHCHECK --interval=1m --retries=3 CMD a",

@@ -404,7 +404,10 @@ def _onbuild(instruction: Instruction) -> OnBuild:
     if trigger in ("MAINTAINER", "FROM"):
         raise DockerfileError(f"{trigger} isn't allowed as an ONBUILD trigger")
     later = re.sub(
-        r"^[\t\n\f\r ]*ONBUILD[\t\n\f\r ]*", "", instruction.original, flags=re.IGNORECASE
+        r"^[\t\n\f\r ]*ONBUILD[\t\n\f\r ]*",
+        "",
+        instruction.original,
+        flags=re.IGNORECASE | re.ASCII,
     )
     return OnBuild(later + "".join(f"\n{each.content}{each.name}" for each in instruction.heredocs))
 

@@ -91,7 +91,7 @@ class Lines:
         if name in seen:
             raise DockerfileError(f"only one {name} parser directive can be used", self.number)
         if name == "escape":
-            value = found[2].rstrip("\t\n\f\r ")
+            value = found[2].rstrip("\t\n\f\r ") or found[2]
             if value not in ("`", "\\"):
                 raise DockerfileError(
                     f"invalid escape token '{value}' does not match ` or \\", self.number
