@@ -1,8 +1,10 @@
 """Dockerfiles that others wrote: where to find them, and what is known of each.
 
-Only facts are kept here, in ``parser/archives.tsv`` and ``parser/dockerfiles.tsv``; the files are in
-packages, which ``scripts/make-corpus`` fetches.  ``python -m tests.peers.dockerfiles`` writes the
-second list anew.
+Only facts are kept here.  ``parser/archives.tsv`` lists packages (kind, name, version, file, size,
+sha256), which ``scripts/make-corpus`` fetches, and ``parser/dockerfiles.tsv`` what is in them;
+``python -m tests.peers.dockerfiles`` writes that one anew.  ``parser/repositories.tsv`` lists
+public repositories whose files were compared once: commit, files, how many are refused, how many
+docker 26.1 reads otherwise for a known reason, and a digest of all that came of them.
 """
 
 import hashlib
@@ -21,7 +23,9 @@ from tests.peers.parsers import DockerParser, Reading, difference, ferrys, make_
 
 _LISTS = Path(__file__).parent / "parser"
 _LARGEST = 1 << 20  # bytes of a Dockerfile
-_NAME = re.compile(r"(.*[._-])?(docker|container)file([._-].*)?|Test(Labels|Comments)", re.IGNORECASE)
+_NAME = re.compile(
+    r"(.*[._-])?(docker|container)file([._-].*)?|Test(Labels|Comments)", re.IGNORECASE
+)
 _OTHER = (".go", ".md", ".py", ".js", ".json", ".yml", ".yaml", ".sh", ".dockerignore", ".txt")
 
 
@@ -44,8 +48,13 @@ class Fact(NamedTuple):
 def facts() -> list[Fact]:
     """Return the list."""
     lines = (_LISTS / "dockerfiles.tsv").read_text().splitlines()
-    rows = [line.split("\t") for line in lines]
-    return [Fact(*row[:3], int(row[3]), int(row[4]), *row[5:]) for row in rows]
+    return [_fact(*line.split("\t")) for line in lines]
+
+
+def _fact(
+    archive: str, path: str, sha256: str, line: str, count: str, reading: str, differs: str = ""
+) -> Fact:
+    return Fact(archive, path, sha256, int(line), int(count), reading, differs)
 
 
 def fetched() -> Path:

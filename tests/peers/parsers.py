@@ -5,6 +5,7 @@ import re
 import struct
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
@@ -42,7 +43,8 @@ class DockerParser:
     def read_all(self, texts: Sequence[bytes]) -> list[Reading]:
         """Return a reading for each text; they are fed by a thread, so that nobody waits."""
         pipe, answers = self._process.stdin, self._process.stdout
-        assert pipe and answers
+        assert pipe
+        assert answers
 
         def feed() -> None:
             for text in texts:
@@ -116,11 +118,11 @@ def _step_facts(action: said.Action) -> list[Any]:
             return _line(command)
         case said.Copy():
             inline = [_inline(each) for each in action.inline]
-            facts = [action.sources, inline, action.destination, action.chown, action.chmod]
-            facts += [action.link, action.exclude]
+            flags = [action.chown, action.chmod, action.link, action.exclude]
+            more = [action.stage, action.parents]
             if action.add:
-                return [*facts, action.keep_git_dir, action.checksum]
-            return [*facts, action.stage, action.parents]
+                more = [action.keep_git_dir, action.checksum]
+            return [action.sources, inline, action.destination, *flags, *more]
         case said.HealthCheck():
             return list(action)
         case _:
@@ -169,10 +171,8 @@ def _has(pattern: bytes) -> Callable[[bytes], bool]:
 
 
 def _lines(text: bytes) -> Iterator[str]:
-    try:
+    with suppress(DockerfileError):  # what comes behind that counts for nobody
         yield from (line.text for line in Lines(text.decode(errors="surrogateescape")).whole())
-    except DockerfileError:
-        pass  # what comes behind that counts for nobody
 
 
 def _json_and_more(text: bytes) -> bool:

@@ -3,7 +3,7 @@
 What both must agree on: whether a Dockerfile is taken, the words and the line if it is not, and
 all that its instructions say if it is.  Where they may differ, `parsers.REASONS` says why.
 
-``FERRY_DOCKERFILES=FOLDER`` compares every file of a folder too, ``FERRY_FUZZ=SEED`` damages
+``FERRY_DOCKERFILES=FOLDER`` compares every file of a folder too, ``FERRY_TEST_SEED=SEED`` damages
 Dockerfiles in other ways than always.
 """
 
@@ -22,7 +22,8 @@ from tests.peers.parsers import DockerParser, difference, ferrys, make_parser
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
-SEEDS = [int(os.environ["FERRY_FUZZ"])] if "FERRY_FUZZ" in os.environ else range(6)
+FOLDERS = [os.environ["FERRY_DOCKERFILES"]] if "FERRY_DOCKERFILES" in os.environ else []
+SEEDS = [int(os.environ["FERRY_TEST_SEED"])] if "FERRY_TEST_SEED" in os.environ else range(6)
 CASES = 10_000
 
 
@@ -63,7 +64,7 @@ def test_damaged(docker: DockerParser, corpus: list[tuple[Fact, bytes]], seed: i
         ours = ferrys(text)
         taken += not theirs.error
         reason = difference(text, ours, theirs)
-        assert reason != "", f"seed {seed}: {text!r}\nferry:  {ours}\ndocker: {theirs}"
+        assert reason != "", f"FERRY_TEST_SEED={seed}: {text!r}\nferry:  {ours}\ndocker: {theirs}"
         if reason:
             excused[reason] += 1
     print(f"seed {seed}: {CASES} cases, {taken} taken; differ as known: {dict(excused)}")
@@ -72,9 +73,8 @@ def test_damaged(docker: DockerParser, corpus: list[tuple[Fact, bytes]], seed: i
     assert excused.total() < CASES / 20
 
 
-@pytest.mark.skipif("FERRY_DOCKERFILES" not in os.environ, reason="no folder is given")
-def test_of_a_folder(docker: DockerParser) -> None:
-    found = [path for path in Path(os.environ["FERRY_DOCKERFILES"]).rglob("*") if path.is_file()]
+def test_of_folders(docker: DockerParser) -> None:
+    found = [path for folder in FOLDERS for path in Path(folder).rglob("*") if path.is_file()]
     differ: Counter[str] = Counter()
     for start in range(0, len(found), 1000):
         texts = [path.read_bytes() for path in found[start : start + 1000]]

@@ -31,7 +31,10 @@ class Line(NamedTuple):
 
 
 class Lines:
-    """Reads a text; `escape` is what the directives read so far say, `number` the last line read."""
+    """Reads a text.
+
+    `escape` is what the directives read so far say, `number` that of the last line read.
+    """
 
     def __init__(self, text: str) -> None:
         """Begin with the first line."""

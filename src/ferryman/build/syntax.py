@@ -14,7 +14,7 @@ import msgspec
 from ferryman.build import heredoc
 from ferryman.build.heredoc import Heredoc
 from ferryman.build.lines import DockerfileError, Lines
-from ferryman.build.words import BLANK, lower, quoted, split
+from ferryman.build.words import BLANK, WordError, lower, quoted, split
 
 _GAP = re.compile(r"[\t\v\f\r ]+")
 
@@ -71,7 +71,11 @@ def _heredocs(instruction: Instruction, lines: Lines) -> Iterator[Heredoc]:
     """Read the here-documents that follow an instruction."""
     if "<<" not in instruction.original or not _takes_heredocs(instruction, lines.escape):
         return
-    for each in heredoc.announced(instruction.original):
+    try:
+        announced = heredoc.announced(instruction.original)
+    except WordError as e:
+        raise DockerfileError(str(e)) from None
+    for each in announced:
         content = lines.document(each.name, tabs=each.chomp)
         if content is None:
             raise DockerfileError("unterminated heredoc")
