@@ -59,6 +59,35 @@ install() {
         -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 "${known[@]}" >&2
 }
 
+# Print the address of the mirror of Debian that apt is set up with; without one, the public one.
+debian_mirror() {
+    local mirror
+    mirror=$(apt-get update --print-uris 2>/dev/null |
+        sed -n "s#^'\(https\?://[^@']*/debian\)/dists/[a-z]*/InRelease'.*#\1#p" | head -n 1)
+    echo "${mirror:-http://deb.debian.org/debian}"
+}
+
+# fetch_packages FOLDER SUITE PACKAGE...: unpack packages of a Debian release into FOLDER/root.
+# Nothing is installed.  Needs root or sudo.
+fetch_packages() {
+    local work="$1" suite="$2" package
+    shift 2
+    mkdir -p "$work/lists/partial" "$work/archives/partial" "$work/root"
+    chmod -R a+rX "$work"
+    # apt checks what it fetches, with the keys that this machine has.
+    echo "deb $(debian_mirror) $suite main" >"$work/sources.list"
+    local options=(
+        -o "Dir::Etc::sourcelist=$work/sources.list" -o "Dir::Etc::sourceparts=-"
+        -o "Dir::State::lists=$work/lists" -o "Dir::Cache::archives=$work/archives"
+        -o "Dir::Cache::pkgcache=" -o "Dir::Cache::srcpkgcache=" -o "APT::Sandbox::User=root"
+    )
+    as_root apt-get "${options[@]}" update -q >&2
+    (cd "$work" && as_root apt-get "${options[@]}" download -q "$@" >&2)
+    for package in "$work"/*.deb; do
+        dpkg -x "$package" "$work/root"
+    done
+}
+
 # Print the first Python here that is new enough and can make a virtual environment.
 usable_python() {
     local candidate

@@ -37,11 +37,15 @@ def test_lines_are_counted() -> None:
         ('CMD ["a", "b"]', ("a", "b")),
         ('CMD ["a", "b"', ('["a", "b"',)),
         ("CMD ['a']", ("['a']",)),
+        (r'CMD ["\ud83d\udc33", "\udc33\ud83d"]', ("\U0001f433", "\ufffd\ufffd")),
+        (r'CMD ["\\ud800\ud800a"]', ("\\ud800\ufffda",)),
+        ("RUN a\udcff", ("a\ufffd",)),
         ("COPY a b  c", ("a", "b", "c")),
         ('COPY ["a b", "c"]', ("a b", "c")),
         ("ENV a b c", ("a", "b c")),
         ("ENV a=b c='d e'", ("a", "b", "c", "'d e'")),
         ("ONBUILD RUN a", ("run", "a")),
+        ("ONBUILD nonsense a", ("nonsense",)),
         ("RUN --mount=a --network=none -- b", ("b",)),
     ],
 )
@@ -62,6 +66,10 @@ def test_arguments(text: str, arguments: tuple[str, ...]) -> None:
         ),
         ("RUN cat << EOF\n1\nEOF\n", (Heredoc("EOF", True, False, "1\n"),)),
         ("RUN 3<<EOF\n1\nEOF\n", (Heredoc("EOF", True, False, "1\n"),)),
+        ("RUN <<E${a:-'b'}\n1\nE${a:-b}\n", (Heredoc("E${a:-b}", False, False, "1\n"),)),
+        ("RUN <<E${a:x}\n1\nE${a:x}\n", (Heredoc("E${a:x}", True, False, "1\n"),)),
+        ('RUN <<E ${a/\\"/b} ${/a/b}\n1\nE\n', (Heredoc("E", True, False, "1\n"),)),
+        ("RUN <<\ufeffEOF\n1\nEOF\n", (Heredoc("EOF", True, False, "1\n"),)),
         ("RUN echo '<<EOF'", ()),
         ('RUN echo "<<EOF"', ()),
         ("RUN echo $((1<<2))", ()),
@@ -76,6 +84,11 @@ def test_heredocs(text: str, heredocs: tuple[Heredoc, ...]) -> None:
     assert one(text).heredocs == heredocs
 
 
+def test_what_is_no_utf8_is_a_byte_each() -> None:
+    (instruction,) = parse("FROM a\n#" + "\udcff" * 65533 + "\n").instructions
+    assert instruction.keyword == "from"
+
+
 def test_heredocs_leave_what_follows_alone() -> None:
     found = parse("RUN <<EOF\n# no comment\nFROM x\nEOF\nFROM y\n").instructions
     assert [each.keyword for each in found] == ["run", "from"]
@@ -86,11 +99,14 @@ def test_heredocs_leave_what_follows_alone() -> None:
     ("text", "line", "words"),
     [
         ("", 0, "file with no instructions"),
-        ("# only\n\n", 0, "file with no instructions"),
+        ("# only\n\n", 2, "file with no instructions"),
+        ("\ufeff", 1, "file with no instructions"),
         ("FROM a\nRUN <<EOF\n1\n", 2, "unterminated heredoc"),
+        ("FROM a\nRUN <<E${a%b c}\n1\nE\n", 2, "syntax error: missing '}'"),
         ("FROM a\nENV b\n", 2, "ENV must have two arguments"),
         ("FROM a\n\nENV b=1 c\n", 3, 'Syntax error - can\'t find = in "c"'),
         ("# escape=x\n", 1, "invalid escape token 'x'"),
+        ("# escape= \n", 1, "invalid escape token ' '"),
         ("# escape=`\n# escape=`\n", 2, "only one escape parser directive"),
         ("FROM a\nRUN " + "x" * 70000, 2, "dockerfile line greater than max allowed size of 65535"),
     ],

@@ -2,8 +2,6 @@
 
 import re
 
-from ferryman.build.words import quoted
-
 _UNITS = {
     "ns": 1,
     "us": 10**3,
@@ -28,18 +26,29 @@ def nanoseconds(text: str) -> int:
         term = _TERM.match(terms, at)
         # More digits than these do not fit, or do not count.
         if not term or not term[1] + term[2] or len(term[1].lstrip("0")) > 19:
-            raise ValueError(f"time: invalid duration {quoted(text)}")
+            raise ValueError(f"time: invalid duration {_quoted(text)}")
         whole, fraction, unit = term[1][-19:], term[2][:18], term[3]
         if not unit:
-            raise ValueError(f"time: missing unit in duration {quoted(text)}")
+            raise ValueError(f"time: missing unit in duration {_quoted(text)}")
         if unit not in _UNITS:
-            raise ValueError(f"time: unknown unit {quoted(unit)} in duration {quoted(text)}")
+            raise ValueError(f"time: unknown unit {_quoted(unit)} in duration {_quoted(text)}")
         total += int(whole or 0) * _UNITS[unit]
         total += int(fraction or 0) * _UNITS[unit] // 10 ** len(fraction)
         at = term.end()
     if total > _LARGEST:
-        raise ValueError(f"time: invalid duration {quoted(text)}")
+        raise ValueError(f"time: invalid duration {_quoted(text)}")
     return -total if text.startswith("-") else total
+
+
+def _quoted(text: str) -> str:
+    """Return a text in double quotes as that package has it: in bytes, where it is not ASCII."""
+    return '"' + "".join(map(_byte, text.encode())) + '"'
+
+
+def _byte(byte: int) -> str:
+    if not 0x20 <= byte < 0x80:
+        return f"\\x{byte:02x}"
+    return f"\\{chr(byte)}" if chr(byte) in '"\\' else chr(byte)
 
 
 def text(nanoseconds: int) -> str:

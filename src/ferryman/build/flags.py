@@ -52,8 +52,8 @@ def read(
         elif not equals or (flag in yes_or_no and not value):
             raise DockerfileError(f"Missing a value on flag: {flag}")
         if flag in yes_or_no:
-            value = value.lower()
-            if value not in ("true", "false"):
+            if value.lower() not in ("true", "false"):
                 raise DockerfileError(f"Expecting boolean value for flag {flag}, not: {value}")
+            value = value.lower()
         values.setdefault(flag, []).append(value)
     return Given(values)

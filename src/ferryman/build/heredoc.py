@@ -31,23 +31,30 @@ class Heredoc(NamedTuple):
 
 
 def announced(line: str) -> list[Heredoc]:
-    """Return the here-documents that a line says will follow it, without their content."""
+    """Return the here-documents that a line says will follow it, without their content.
+
+    Raises WordError for a word that makes no sense.
+    """
     try:
         words = raw_words(line)
     except WordError:
         return []  # as for docker: the line is what it is, without any
-    return [heredoc for each in words if (heredoc := word(each))]
+    return [heredoc for each in words if (heredoc := _read(each))]
 
 
 def word(text: str) -> Heredoc | None:
     """Return what a word such as ``<<-"EOF"`` announces; None when it announces nothing."""
+    try:
+        return _read(text)
+    except WordError:
+        return None
+
+
+def _read(text: str) -> Heredoc | None:
     found = _WORD.fullmatch(text)
     if not found or not found[3]:
         return None
-    try:
-        names = expand_words(found[3], {}, keep_unset=True)
-    except WordError:
-        return None
+    names = expand_words(found[3], {}, keep_unset=True)
     if len(names) != 1:
         return None
     quotes = sum(map(found[3].count, "'\"")) - sum(map(names[0].count, "'\""))

@@ -8,13 +8,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ferryman.build import flags, heredoc
+from ferryman.build import flags, heredoc, mounts
 from ferryman.build.durations import nanoseconds
 from ferryman.build.heredoc import Heredoc
 from ferryman.build.lines import DockerfileError
 from ferryman.build.suggest import did_you_mean
 from ferryman.build.syntax import Instruction, at_line
-from ferryman.build.words import BLANK, quoted
+from ferryman.build.words import BLANK, lower, quoted
 
 
 class Pair(NamedTuple):
@@ -226,7 +226,7 @@ def understood(instruction: Instruction) -> Action | From:
     with at_line(instruction.line):
         reader = _READERS.get(instruction.keyword)
         if reader is None:
-            word = instruction.original.strip().partition(" ")[0]
+            word = re.split(r"[\t\v\f\r ]", instruction.original.strip(BLANK), maxsplit=1)[0]
             advice = did_you_mean(word, [name.upper() for name in _READERS])
             raise DockerfileError(f"unknown instruction: {word}{advice}")
         return reader(instruction)
@@ -235,8 +235,8 @@ def understood(instruction: Instruction) -> Action | From:
 def _from(instruction: Instruction) -> From:
     words = instruction.arguments
     name = ""
-    if len(words) == 3 and words[1].lower() == "as":
-        name = words[2].lower()
+    if len(words) == 3 and words[1].casefold() == "as":
+        name = lower(words[2])
         if not re.fullmatch(r"[a-z][a-z0-9-_.]*", name):
             raise DockerfileError(
                 f"invalid name for build stage: {quoted(words[2])}, name can't start with a number "
@@ -274,7 +274,9 @@ def _label(instruction: Instruction) -> Label:
 
 
 def _maintainer(instruction: Instruction) -> Maintainer:
-    return Maintainer(_exactly_one(instruction))
+    name = _exactly_one(instruction)
+    flags.read(instruction.flags)
+    return Maintainer(name)
 
 
 def _run(instruction: Instruction) -> Run:
@@ -285,6 +287,8 @@ def _run(instruction: Instruction) -> Run:
     security = given.text("security", "sandbox")
     if security not in ("sandbox", "insecure"):
         raise DockerfileError(f"security {quoted(security)} is not valid")
+    for mount in given.many("mount"):
+        mounts.stage_of(mount)  # what is wrong in the rest shows when its variables are known
     return Run(_command(instruction), given.many("mount"), network, security)
 
 
@@ -313,6 +317,7 @@ def _shell(instruction: Instruction) -> Shell:
 
 
 def _copy(instruction: Instruction) -> Copy:
+    _two_at_least(instruction)
     return _copied(
         instruction,
         flags.read(
@@ -325,6 +330,7 @@ def _copy(instruction: Instruction) -> Copy:
 
 
 def _add(instruction: Instruction) -> Copy:
+    _two_at_least(instruction)
     given = flags.read(
         instruction.flags,
         *("chown", "chmod", "checksum"),
@@ -340,15 +346,11 @@ def _add(instruction: Instruction) -> Copy:
 
 
 def _copied(instruction: Instruction, given: flags.Given) -> Copy:
-    name = instruction.keyword.upper()
-    if len(instruction.arguments) < 2:
-        raise DockerfileError(
-            f"{name} requires at least two arguments, but only one was provided. "
-            "Destination could not be determined"
-        )
     *words, destination = instruction.arguments
     if heredoc.word(destination):
-        raise DockerfileError(f"{name} cannot accept a heredoc as a destination")
+        raise DockerfileError(
+            f"{instruction.keyword.upper()} cannot accept a heredoc as a destination"
+        )
     contents = {each.name: each.content for each in instruction.heredocs}
     inline = [each for each in map(heredoc.word, words) if each]
     return Copy(
@@ -395,14 +397,17 @@ def _stopsignal(instruction: Instruction) -> StopSignal:
 
 
 def _onbuild(instruction: Instruction) -> OnBuild:
-    trigger = _at_least_one(instruction)[0].upper()
+    trigger = _at_least_one(instruction)[0].strip(BLANK).upper()
     flags.read(instruction.flags)
     if trigger == "ONBUILD":
         raise DockerfileError("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
     if trigger in ("MAINTAINER", "FROM"):
         raise DockerfileError(f"{trigger} isn't allowed as an ONBUILD trigger")
     later = re.sub(
-        r"^[\t\n\f\r ]*ONBUILD[\t\n\f\r ]*", "", instruction.original, flags=re.IGNORECASE
+        r"^[\t\n\f\r ]*ONBUILD[\t\n\f\r ]*",
+        "",
+        instruction.original,
+        flags=re.IGNORECASE | re.ASCII,
     )
     return OnBuild(later + "".join(f"\n{each.content}{each.name}" for each in instruction.heredocs))
 
@@ -490,3 +495,11 @@ def _exactly_one(instruction: Instruction) -> str:
     if len(instruction.arguments) != 1:
         raise DockerfileError(f"{instruction.keyword.upper()} requires exactly one argument")
     return instruction.arguments[0]
+
+
+def _two_at_least(instruction: Instruction) -> None:
+    if len(instruction.arguments) < 2:
+        raise DockerfileError(
+            f"{instruction.keyword.upper()} requires at least two arguments, but only one was "
+            "provided. Destination could not be determined"
+        )

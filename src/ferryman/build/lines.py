@@ -31,16 +31,18 @@ class Line(NamedTuple):
 
 
 class Lines:
-    """Reads a text; `escape` is what the directives read so far say."""
+    """Reads a text.
+
+    `escape` is what the directives read so far say, `number` that of the last line read.
+    """
 
     def __init__(self, text: str) -> None:
         """Begin with the first line."""
         self.escape = ESCAPE
-        self._number = 0
-        # Bytes that are not UTF-8 arrive as surrogates; docker replaces each by this sign.
-        text = re.sub("[\ud800-\udfff]", "\ufffd", text).removeprefix("\ufeff")
+        self.number = 0
         lines = text.split("\n")
         self._count = len(lines) - (not lines[-1])
+        lines[0] = lines[0].removeprefix("\ufeff")
         self._lines = iter(lines[: self._count])
 
     def whole(self) -> Iterator[Line]:
@@ -55,7 +57,7 @@ class Lines:
             if directives is not None:
                 directives = self._directive(line, directives)
             if line and not line.startswith("#"):
-                number = self._number
+                number = self.number
                 yield Line(self._continued(line), number)
 
     def document(self, end: str, *, tabs: bool) -> str | None:
@@ -75,13 +77,14 @@ class Lines:
         line = next(self._lines, None)
         if line is None:
             return None
-        self._number += 1
+        self.number += 1
         # Most lines are short: only those that could be too long are encoded.
-        if len(line) * 4 > _MAX_LINE and len(line.encode()) > _MAX_LINE:
+        if len(line) * 4 > _MAX_LINE and len(line.encode(errors="surrogateescape")) > _MAX_LINE:
             raise DockerfileError(
-                f"dockerfile line greater than max allowed size of {_MAX_LINE}", self._number
+                f"dockerfile line greater than max allowed size of {_MAX_LINE}", self.number
             )
-        return line
+        # Bytes that are not UTF-8 arrive as surrogates; docker replaces each by this sign.
+        return line if line.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", line)
 
     def _directive(self, line: str, seen: set[str]) -> set[str] | None:
         """Obey a parser directive; None when the line is none."""
@@ -89,12 +92,12 @@ class Lines:
         if not found or (name := found[1].lower()) not in _DIRECTIVES:
             return None
         if name in seen:
-            raise DockerfileError(f"only one {name} parser directive can be used", self._number)
+            raise DockerfileError(f"only one {name} parser directive can be used", self.number)
         if name == "escape":
-            value = found[2].rstrip("\t\n\f\r ")
+            value = found[2].rstrip("\t\n\f\r ") or found[2]
             if value not in ("`", "\\"):
                 raise DockerfileError(
-                    f"invalid escape token '{value}' does not match ` or \\", self._number
+                    f"invalid escape token '{value}' does not match ` or \\", self.number
                 )
             self.escape = value
         return seen | {name}

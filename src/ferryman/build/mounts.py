@@ -116,6 +116,8 @@ _FIELD = re.compile(r'"((?:[^"]|"")*)"|([^",]*)')
 
 def _fields(text: str) -> list[str]:
     """Split at commas; a field in double quotes may hold some (RFC 4180)."""
+    if not text:
+        raise DockerfileError("failed to parse csv mounts: EOF")
     fields: list[str] = []
     at = 0
     while at <= len(text):

@@ -14,7 +14,7 @@ import msgspec
 from ferryman.build import heredoc
 from ferryman.build.heredoc import Heredoc
 from ferryman.build.lines import DockerfileError, Lines
-from ferryman.build.words import BLANK, quoted, split
+from ferryman.build.words import BLANK, WordError, lower, quoted, split
 
 _GAP = re.compile(r"[\t\v\f\r ]+")
 
@@ -53,7 +53,7 @@ def parse(text: str) -> Dockerfile:
             heredocs = tuple(_heredocs(instruction, lines))
         instructions.append(instruction._replace(line=line.number, heredocs=heredocs))
     if not instructions:
-        raise DockerfileError("file with no instructions")
+        raise DockerfileError("file with no instructions", lines.number)
     return Dockerfile(tuple(instructions), lines.escape)
 
 
@@ -71,7 +71,11 @@ def _heredocs(instruction: Instruction, lines: Lines) -> Iterator[Heredoc]:
     """Read the here-documents that follow an instruction."""
     if "<<" not in instruction.original or not _takes_heredocs(instruction, lines.escape):
         return
-    for each in heredoc.announced(instruction.original):
+    try:
+        announced = heredoc.announced(instruction.original)
+    except WordError as e:
+        raise DockerfileError(str(e)) from None
+    for each in announced:
         content = lines.document(each.name, tabs=each.chomp)
         if content is None:
             raise DockerfileError("unterminated heredoc")
@@ -88,9 +92,10 @@ def _takes_heredocs(instruction: Instruction, escape: str) -> bool:
 def _instruction(line: str, escape: str) -> Instruction:
     keyword, *rest = _GAP.split(line.strip(BLANK), maxsplit=1)
     flags, text = _flags(rest[0] if rest else "", escape)
-    form = _FORMS.get(keyword.lower(), _whole)
+    keyword = lower(keyword)
+    form = _FORMS.get(keyword, _none)
     json, arguments = form(text.strip(BLANK), escape)
-    return Instruction(keyword.lower(), tuple(flags), tuple(arguments), json, line)
+    return Instruction(keyword, tuple(flags), tuple(arguments), json, line)
 
 
 def _flags(text: str, escape: str) -> tuple[list[str], str]:
@@ -124,6 +129,11 @@ _ASCII_BLANK = "\t\n\v\f\r "
 _Form = tuple[bool, list[str]]  # whether it was JSON, and the arguments
 
 
+def _none(text: str, escape: str) -> _Form:
+    """Read what nobody knows: it will be refused, or is for whoever builds on the image."""
+    return False, []
+
+
 def _whole(text: str, escape: str) -> _Form:
     return False, [text] if text else []
 
@@ -151,7 +161,7 @@ def _json(text: str) -> list[str] | None:
     if not text.startswith("["):
         return None
     try:
-        words = msgspec.json.decode(text, type=list[Any])
+        words = msgspec.json.decode(_LONELY.sub(_replaced, text), type=list[Any])
     except (msgspec.DecodeError, RecursionError):
         return None
     strings = [word for word in words if isinstance(word, str)]
@@ -160,6 +170,16 @@ def _json(text: str) -> list[str] | None:
             "when using JSON array syntax, arrays must be comprised of strings only"
         )
     return strings
+
+
+# Half of a pair of surrogates, where it stands alone; pairs and what else is escaped pass by.
+_LONELY = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F]|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
+)
+
+
+def _replaced(escape: re.Match[str]) -> str:
+    return r"\ufffd" if escape[1] else escape[0]
 
 
 def _pairs(instruction: str) -> Callable[[str, str], _Form]:

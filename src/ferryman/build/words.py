@@ -77,6 +77,11 @@ def quoted(text: str) -> str:
     return f'"{"".join(map(_escaped, text))}"'
 
 
+def lower(text: str) -> str:
+    """Return a text in lower case as Go has it: a letter for each, whatever its neighbours."""
+    return text.replace("\u0130", "i").lower()
+
+
 def _escaped(character: str) -> str:
     if short := _SHORT.get(character):
         return short
@@ -140,7 +145,7 @@ class _Scanner:
     def __init__(
         self, text: str, variables: Mapping[str, str], escape: str, quotes: int, keep_unset: bool
     ) -> None:
-        self._text = text
+        self._text = text.removeprefix("\ufeff")  # as Go's scanner, wherever it begins
         self._at = 0
         self._variables = variables
         self._escape = escape
@@ -213,16 +218,16 @@ class _Scanner:
 
     def _variable(self) -> str:
         """Read what follows a dollar sign, and return what it stands for."""
-        start = self._at - 1
         if self._peek() == "{":
             self._next()
-            name, value = self._braced()
-        else:
-            name = self._name()
-            value = self._variables.get(name, "") if name else "$"
-        if name and self._keep_unset and name not in self._variables:
-            return self._text[start : self._at]
-        return value
+            return self._braced()
+        name = self._name()
+        if not name or self._kept(name):
+            return "$" + name
+        return self._variables.get(name, "")
+
+    def _kept(self, name: str) -> bool:
+        return self._keep_unset and name not in self._variables
 
     def _name(self) -> str:
         """Read a name, a number or one of the shell's special parameters."""
@@ -239,8 +244,8 @@ class _Scanner:
             self._at += 1
         return self._text[start : self._at]
 
-    def _braced(self) -> tuple[str, str]:
-        """Read ``name}``, or a name with a modifier; return the name and what it stands for.
+    def _braced(self) -> str:
+        """Read ``name}``, or a name with a modifier, and return what it stands for.
 
         The modifiers are ``-``, ``+`` and ``?``, with a colon or not, and the patterns ``#``,
         ``##``, ``%``, ``%%``, ``/`` and ``//``.
@@ -254,36 +259,45 @@ class _Scanner:
         value = self._variables.get(name)
         modifier = self._next()
         if modifier == "}":
-            return name, value or ""
-        if modifier and modifier in "#%":
-            return name, _trimmed(value or "", modifier, self._until("}", raw=True))
+            return f"${{{name}}}" if self._kept(name) else value or ""
         if modifier == "/":
-            return name, self._replaced(value or "")
+            return self._replaced(name, value or "")
+        if modifier and modifier in "#%":
+            pattern = self._until("}", raw=True)
+            if self._kept(name):
+                return f"${{{name}{modifier}{pattern}}}"
+            return _trimmed(value or "", modifier, pattern)
         colon = modifier == ":"
         if colon:
             modifier = self._next()
         elif not modifier or modifier not in "-+?":
             raise WordError("missing ':' in substitution")
+        if modifier and modifier in "#%":
+            raise WordError(f"unsupported modifier ({modifier}) in substitution")
         word = self._until("}", raw=False)
+        if self._kept(name):
+            return f"${{{name}{':' * colon}{modifier}{word}}}"
         # With a colon, an empty value is as none.
         missing = not value if colon else value is None
         if modifier == "-":
-            return name, word if missing else value or ""
+            return word if missing else value or ""
         if modifier == "+":
-            return name, "" if missing else word
+            return "" if missing else word
         if modifier != "?":
             raise WordError(f"unsupported modifier ({modifier}) in substitution")
-        if missing and not (self._keep_unset and value is None):
+        if missing:
             state = "unset" if value is None else "empty"
             raise WordError(f"{name}: {word or f'is not allowed to be {state}'}")
-        return name, value or ""
+        return value or ""
 
-    def _replaced(self, value: str) -> str:
+    def _replaced(self, name: str, value: str) -> str:
         every = self._peek() == "/"
         if every:
             self._next()
         pattern = self._until("/", raw=True)
         replacement = self._until("}", raw=True)
+        if self._kept(name):
+            return f"${{{name}/{pattern}/{replacement}}}"
         expression = _expression(pattern, greedy=True)
         return expression.sub(lambda _: replacement, value, count=0 if every else 1)
 
