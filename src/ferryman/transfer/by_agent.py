@@ -26,7 +26,7 @@ from ferryman.transfer.channel import Channel, end, last_line
 from ferryman.transfer.differences import Difference, Differences
 from ferryman.transfer.inventory import Inventory
 from ferryman.transfer.line import Line, Pace
-from ferryman.transfer.plan import Plan, Step
+from ferryman.transfer.plan import Plan
 from ferryman.transfer.pressed import FRAME, Pressed
 from ferryman.transfer.probe import Engine
 
@@ -193,9 +193,9 @@ def move(
         whole = looked.whole
         made = _differences(agent, job, [d for d in missing if d not in whole], looked)
         whole |= {difference.result for difference in made}
-        _load(channel, agent, job, missing, whole, looked)
+        loaded = _load(channel, agent, job, whole, looked)
         check()
-        parts = [*missing, *(difference.digest for difference in made)]
+        parts = [*loaded, *(difference.digest for difference in made)]
         agent.ask({"ask": "done", "digests": [digest.encoded for digest in parts]})
         return agent.line.sent
 
@@ -273,10 +273,10 @@ def _load(
     channel: Channel,
     agent: Agent,
     job: Job,
-    missing: dict[Digest, Step],
     whole: set[Digest],
     looked: _Looked,
-) -> None:
+) -> list[Digest]:
+    """Have the archive loaded, whose parts are there or are sent; return those."""
     there = {step.layer.id for step in job.plan.steps if step.there}
     partial = job.saved._replace(blobs=tuple(b for b in job.saved.blobs if b.id not in there))
     parts: list[dict[str, Any]] = []
@@ -300,3 +300,4 @@ def _load(
     if answer.get("code") != 0:
         said_last = last_line(str(answer.get("said", "")).encode())
         raise channel.error(f"{job.engine.name} load: {said_last or 'it failed'}")
+    return [blob.id for blob in partial.blobs]
