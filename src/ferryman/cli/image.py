@@ -15,6 +15,7 @@ _COMMANDS = {
     "ls": "images",
     "list": "images",
     "prune": "image_prune",
+    "pull": "pull",
     "rm": "remove",
     "remove": "remove",
     "save": "save",

@@ -36,6 +36,7 @@ _COMMANDS = {
     "network": "network",
     "pause": "pause",
     "port": "port",
+    "pull": "pull",
     "ps": "ps",
     "rename": "rename",
     "restart": "restart",

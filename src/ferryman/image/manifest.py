@@ -30,6 +30,10 @@ CONFIG_TYPES = frozenset((OCI_CONFIG, DOCKER_CONFIG))
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
 
+# Where an image was pulled from: a repository's whole name.  What has it came with its bytes, which
+# are sent on as they are.
+PULLED_FROM = "io.ferryman.pulled-from"
+
 _MAX_SIZE = 1 << 62
 
 

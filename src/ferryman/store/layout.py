@@ -8,6 +8,7 @@
     meta/leases/    one locked file a running operation: the blobs it relies on
     meta/*.lock     see `lock`
     tmp/<lease>/    everything that a running operation has not finished
+    partial/        blobs that are not whole yet, see `partial`
     layers/<id>/    one folder a layer (the hex of its diff ID) that has been made mountable
     containers/     one folder a container, see runtime.record
     volumes/        one folder a volume, see runtime.volumes
@@ -76,6 +77,11 @@ class Store(NamedTuple):
     def tmp(self) -> str:
         """The folder of what is unfinished."""
         return f"{self.root}/tmp"
+
+    @property
+    def partial(self) -> str:
+        """The folder of blobs of which the beginning is here."""
+        return f"{self.root}/partial"
 
     def blobs(self, algorithm: str = "sha256") -> str:
         """Return the folder of the blobs with digests of one algorithm."""
@@ -154,5 +160,8 @@ def _make(store: Store) -> None:
 
 
 _PARTS = frozenset(
-    ("image", "meta", "tmp", "layers", "containers", "volumes", "networks", "lost+found")
+    (
+        *("image", "meta", "tmp", "partial", "layers", "containers", "volumes", "networks"),
+        "lost+found",
+    )
 )
