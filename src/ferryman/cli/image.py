@@ -16,6 +16,7 @@ _COMMANDS = {
     "list": "images",
     "prune": "image_prune",
     "pull": "pull",
+    "push": "push",
     "rm": "remove",
     "remove": "remove",
     "save": "save",

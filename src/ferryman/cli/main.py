@@ -37,6 +37,7 @@ _COMMANDS = {
     "pause": "pause",
     "port": "port",
     "pull": "pull",
+    "push": "push",
     "ps": "ps",
     "rename": "rename",
     "restart": "restart",

@@ -15,10 +15,17 @@ _MOST = 300
 class Refused(RegistryError):
     """What a registry has answered with an error; `code` is the first that it names."""
 
-    def __init__(self, words: str, code: str = "") -> None:
-        """Say it in these words."""
+    def __init__(self, words: str, code: str = "", status: int = 0) -> None:
+        """Say it in these words; `status` is that of HTTP."""
         super().__init__(words)
         self.code = code
+        self.status = status
+
+
+class Busy(Refused):
+    """The registry has too much to do, or is in trouble; `wait` is its Retry-After."""
+
+    wait = ""
 
 
 class NotFound(Refused):

@@ -17,7 +17,7 @@ from ferryman.registry import challenge as challenges
 from ferryman.registry import wire
 from ferryman.registry.challenge import Challenge
 from ferryman.registry.credentials import Credentials
-from ferryman.registry.failure import Denied, NotFound, Refused, Unreachable, said
+from ferryman.registry.failure import Busy, Denied, NotFound, Refused, Unreachable, said
 from ferryman.registry.hosts import Endpoint, Tls, bare
 from ferryman.registry.limits import Limits, Rate
 from ferryman.registry.tokens import Tokens
@@ -141,7 +141,7 @@ class Session:
                 tries += 1
                 if not e.again or tries >= attempts:
                     raise Unreachable(f'{method.capitalize()} "{url.shown}": {e}') from None
-                self._pause(tries, "")
+                self.pause(tries, "")
                 continue
             if answer.status in ok:
                 return answer
@@ -166,7 +166,7 @@ class Session:
                 if tries < attempts:
                     wait = answer.header("Retry-After")
                     answer.release()
-                    self._pause(tries, wait)
+                    self.pause(tries, wait)
                     continue
             raise self._refused(method, answer, known=bool(proof))
 
@@ -214,13 +214,13 @@ class Session:
             except Broken as e:
                 if not e.again or tries >= self.limits.attempts:
                     raise
-                self._pause(tries, "")
+                self.pause(tries, "")
                 continue
             if answer.status not in _BUSY or tries >= self.limits.attempts:
                 return answer
             wait = answer.header("Retry-After")
             answer.release()
-            self._pause(tries, wait)
+            self.pause(tries, wait)
 
     def _exchange(
         self, method: str, url: Url, headers: Mapping[str, str], body: Body | None
@@ -231,7 +231,7 @@ class Session:
             tls = self.endpoint.tls
         return self._pool.exchange(method, url, common | dict(headers), body, tls)
 
-    def _pause(self, tries: int, wanted: str) -> None:
+    def pause(self, tries: int, wanted: str) -> None:
         """Wait before the same is asked again; as long as the registry wants it, within bounds."""
         seconds = self.limits.pause * 2 ** (tries - 1) * (1 + random.random() / 4)
         if wanted:
@@ -256,14 +256,17 @@ class Session:
         if answer.status == 401:
             if not known and not words and self._first("basic"):
                 words = "no basic auth credentials"
-            return Denied(f"{place}: {words or 'unauthorized: authentication required'}", code)
+            return Denied(f"{place}: {words or 'unauthorized: authentication required'}", code, 401)
         if answer.status == 403:
-            return Denied(f"{place}: {words or 'denied: 403 Forbidden'}", code)
+            return Denied(f"{place}: {words or 'denied: 403 Forbidden'}", code, 403)
         if answer.status == 404:
-            return NotFound(words or f"{place}: 404 Not Found", code)
-        if words:
-            return Refused(f"{place}: {words}", code)
-        return Refused(f"{place}: received unexpected HTTP status: {answer.reason}")
+            return NotFound(words or f"{place}: 404 Not Found", code, 404)
+        words = words or f"received unexpected HTTP status: {answer.reason}"
+        if answer.status not in _BUSY:
+            return Refused(f"{place}: {words}", code, answer.status)
+        busy = Busy(f"{place}: {words}", code, answer.status)
+        busy.wait = answer.header("Retry-After")
+        return busy
 
 
 def _seconds(text: str) -> float:

@@ -5,6 +5,7 @@
     image/          an OCI image layout: oci-layout, index.json, blobs/<algorithm>/<encoded>
     meta/version    the form of this store; a newer one than ours is refused
     meta/layers/    one record a compressed layer: its diff ID and uncompressed size
+    meta/compressed/  what plain layers become when they are sent away compressed
     meta/leases/    one locked file a running operation: the blobs it relies on
     meta/*.lock     see `lock`
     tmp/<lease>/    everything that a running operation has not finished
@@ -94,6 +95,10 @@ class Store(NamedTuple):
     def layer_record(self, digest: Digest) -> str:
         """Return the path of what is known of a compressed layer."""
         return f"{self.root}/meta/layers/{digest.algorithm}/{digest.encoded}"
+
+    def compressed_record(self, digest: Digest) -> str:
+        """Return the path of what a plain layer becomes when it is compressed."""
+        return f"{self.root}/meta/compressed/{digest.algorithm}/{digest.encoded}"
 
 
 def default_root() -> str:
