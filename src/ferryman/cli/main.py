@@ -32,6 +32,8 @@ _COMMANDS = {
     "inspect": "inspect",
     "kill": "kill",
     "load": "load",
+    "login": "login",
+    "logout": "logout",
     "logs": "logs",
     "network": "network",
     "pause": "pause",
