@@ -10,6 +10,9 @@ from ferryman.errors import UsageError
 @click.command("pull")
 @click.option("-a", "--all-tags", "every", is_flag=True, help="Download all tags of the repository")
 @click.option("--platform", default="", metavar="OS/ARCH", help="The platform to be pulled")
+@click.option(
+    "--referrers", "with_referrers", is_flag=True, help="Signatures, SBOMs, … belong to it, too"
+)
 @click.option("-q", "--quiet", is_flag=True, help="Suppress verbose output")
 @click.option(
     "--disable-content-trust/--no-disable-content-trust",
@@ -19,7 +22,12 @@ from ferryman.errors import UsageError
 )
 @click.argument("name", metavar="NAME[:TAG|@DIGEST]")
 def command(
-    every: bool, platform: str, quiet: bool, disable_content_trust: bool, name: str
+    every: bool,
+    platform: str,
+    with_referrers: bool,
+    quiet: bool,
+    disable_content_trust: bool,
+    name: str,
 ) -> None:
     """Download an image from a registry."""
     from ferryman.image import platform as platforms
@@ -36,6 +44,7 @@ def command(
         wanted,
         platform=platforms.parse(platform) if platform else None,
         every=every,
+        with_referrers=with_referrers,
         quiet=quiet,
     )
     click.echo(wanted.canonical if every else wanted.tagged().canonical)

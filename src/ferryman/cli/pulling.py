@@ -21,6 +21,7 @@ def pulled(
     *,
     platform: "Platform | None" = None,
     every: bool = False,
+    with_referrers: bool = False,
     quiet: bool = False,
     on: TextIO | None = None,
 ) -> "list[Pulled]":
@@ -40,6 +41,7 @@ def pulled(
             name,
             every=every,
             platform=platform,
+            with_referrers=with_referrers,
             progress=progress,
             tell=pull.untold if quiet else tell,
         )

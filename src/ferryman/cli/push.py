@@ -19,6 +19,9 @@ from ferryman.errors import UsageError
     metavar="none|gzip|zstd[:LEVEL]",
     help="Compress layers that are not",
 )
+@click.option(
+    "--referrers", "with_referrers", is_flag=True, help="Signatures, SBOMs, … belong to it, too"
+)
 @click.option("-q", "--quiet", is_flag=True, help="Suppress verbose output")
 @click.option(
     "--disable-content-trust/--no-disable-content-trust",
@@ -31,6 +34,7 @@ def command(
     every: bool,
     platform: str,
     compress: str,
+    with_referrers: bool,
     quiet: bool,
     disable_content_trust: bool,
     name: str,
@@ -61,6 +65,7 @@ def command(
             every=every,
             platform=platforms.parse(platform) if platform else None,
             compress=compress,
+            with_referrers=with_referrers,
             progress=progress,
             tell=pull.untold if quiet else tell,
         )

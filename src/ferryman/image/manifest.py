@@ -34,6 +34,9 @@ IMAGE_NAME = "io.containerd.image.name"
 # are sent on as they are.
 PULLED_FROM = "io.ferryman.pulled-from"
 
+# What a signature or an SBOM came with: the digest of the manifest or index that was pulled.
+CAME_WITH = "io.ferryman.came-with"
+
 _MAX_SIZE = 1 << 62
 
 

@@ -31,14 +31,14 @@ from ferryman.image.manifest import Descriptor, Index, Manifest
 from ferryman.image.platform import Platform
 from ferryman.image.reference import Reference
 from ferryman.operations.progress import Progress, counter, silent
-from ferryman.registry import download, repository
+from ferryman.registry import download, referrers, repository
 from ferryman.registry import hosts as settings
 from ferryman.registry import manifests as remote
 from ferryman.registry.failure import Denied, NotFound, Unreachable
 from ferryman.registry.repository import Repository
 from ferryman.store import blobs, layers, partial
 from ferryman.store.collect import working
-from ferryman.store.index import Entry, all_named, update
+from ferryman.store.index import Entry, all_kept, all_named, update
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease
 from ferryman.store.partial import Partial
@@ -48,6 +48,7 @@ Tell = Callable[[str, str], None]
 docker says it.  Several threads may call it at once."""
 
 _MAX_NESTING = 4
+_MOST_REFERRERS = 1000
 
 
 class Pulled(NamedTuple):
@@ -70,12 +71,14 @@ def pull(
     *,
     every: bool = False,
     platform: Platform | None = None,
+    with_referrers: bool = False,
     progress: Progress = silent,
     tell: Tell = untold,
 ) -> list[Pulled]:
     """Bring an image here, of an index the one for `platform`, or for this machine.
 
-    With `every`, all tags of the repository.  Mirrors are asked first.  What an interrupted pull
+    With `every`, all tags of the repository; `with_referrers`, the signatures, SBOMs and whatever
+    else belongs to it.  Mirrors are asked first.  What an interrupted pull
     has brought of a layer is gone on with.  Raises RegistryError, InvalidImage, InvalidArchive,
     StoreError, Interrupted, and what is wrong with the user's files about registries.
     """
@@ -91,7 +94,16 @@ def pull(
                 continue
             try:
                 found = Repository(session, name.path)
-                how = _How(store, found, platform, hosts.downloads, stop, progress, tell)
+                how = _How(
+                    store,
+                    found,
+                    platform,
+                    with_referrers,
+                    hosts.downloads,
+                    stop,
+                    progress,
+                    tell,
+                )
                 names = _tags(found, name) if every else [name]
                 return [_pulled(how, each) for each in names]
             except RegistryError as e:
@@ -108,6 +120,7 @@ class _How(NamedTuple):
     store: Store
     repository: Repository
     platform: Platform | None
+    with_referrers: bool
     at_once: int
     stop: threading.Event
     progress: Progress
@@ -122,6 +135,8 @@ class _Found(NamedTuple):
     """The manifest, the indexes above it and the config."""
     manifest: Manifest
     config: Config
+    referrers: tuple[Descriptor, ...] = ()
+    """What belongs to it; their manifests are among the documents."""
 
 
 def _tags(found: Repository, name: Reference) -> list[Reference]:
@@ -142,6 +157,9 @@ def _pulled(how: _How, name: Reference) -> Pulled:
         found = _look_up(how, lease, wanted, name)
         lease.protect(Digest(layer.digest) for layer in found.manifest.layers or [])
         taken = _take_layers(how, lease, found, stack)
+        if how.with_referrers:
+            found, more = _take_referrers(how, lease, found, stack)
+            taken |= more
         how.tell("Digest", found.target.digest)
         return _commit(how, lease, found, taken, name)
 
@@ -315,7 +333,8 @@ class _Layer(NamedTuple):
     part: Partial | None = None
 
 
-def _take(how: _How, lease: Lease, layer: Descriptor, diff_id: Digest) -> _Layer:
+def _take(how: _How, lease: Lease, layer: Descriptor, diff_id: Digest | None) -> _Layer:
+    """Bring a layer; or, without a diff ID, any other blob."""
     digest = layer.id
     try:
         part = partial.begin(lease, digest, layer.size, how.stop)
@@ -325,8 +344,9 @@ def _take(how: _How, lease: Lease, layer: Descriptor, diff_id: Digest) -> _Layer
         how.tell(digest.short, "Already exists")
         return _Layer(digest)
     try:
-        taken = _verified(how, lease, layer, part)
-        _check_diff_id(digest, taken.diff_id, diff_id)
+        taken = _verified(how, lease, layer, part, plain=diff_id is None)
+        if diff_id:
+            _check_diff_id(digest, taken.diff_id, diff_id)
         part.share()
     except BaseException:
         part.close()
@@ -335,7 +355,7 @@ def _take(how: _How, lease: Lease, layer: Descriptor, diff_id: Digest) -> _Layer
     return _Layer(digest, taken, part)
 
 
-def _verified(how: _How, lease: Lease, layer: Descriptor, part: Partial) -> Taken:
+def _verified(how: _How, lease: Lease, layer: Descriptor, part: Partial, *, plain: bool) -> Taken:
     """Bring the rest of a layer.
 
     What was here of it may have been damaged since: then, and only then, it is fetched once more
@@ -353,15 +373,15 @@ def _verified(how: _How, lease: Lease, layer: Descriptor, part: Partial) -> Take
 
         with download.opened(how.repository, digest, layer.size, there) as rest:
             whole = Chained(FileStream(part.fd, 0, there, what), rest)
+            take = intake.take if plain else bound(intake.take_layer, unpack=False)
             try:
-                taken = intake.take_layer(
+                taken = take(
                     whole,
                     layer.size,
                     lease,
                     what,
                     algorithm=digest.algorithm,
                     advance=advance,
-                    unpack=False,
                     begun=Begun(part.path, part.fd, there),
                 )
             except InvalidArchive:
@@ -377,6 +397,41 @@ def _verified(how: _How, lease: Lease, layer: Descriptor, part: Partial) -> Take
                 f"{how.repository.session.endpoint.host}: filesystem layer verification failed for "
                 f"digest {digest}: its content is {taken.digest}"
             )
+
+
+def _take_referrers(
+    how: _How, lease: Lease, found: _Found, stack: ExitStack
+) -> tuple[_Found, dict[Digest, Taken]]:
+    """Bring what belongs to an image and its index: signatures, SBOMs, and what signs those."""
+    documents = dict(found.documents)
+    targets: dict[Digest, Descriptor] = {}
+    subjects = [digest for digest in documents if digest != found.manifest.config.id]
+    for subject in subjects:
+        for listed in referrers.listed(how.repository, subject):
+            if listed.id in targets or len(targets) == _MOST_REFERRERS:
+                continue
+            target, content = _document(how, lease, listed.digest, documents, listed)
+            if referrers.subject(content, f"manifest {listed.digest}") != subject:
+                raise InvalidImage(f"manifest {listed.digest} does not belong to {subject}")
+            targets[target.id] = target
+            subjects.append(target.id)
+    wanted: dict[Digest, Descriptor] = {}
+    for digest in targets:
+        parsed = kinds.parse(documents[digest], f"manifest {digest}")
+        if isinstance(parsed, Manifest):
+            wanted |= {blob.id: blob for blob in (parsed.config, *(parsed.layers or []))}
+    lease.protect(wanted)
+    jobs: list[Callable[[], _Layer]] = [
+        bound(_take, how, lease, blob, None)
+        for digest, blob in wanted.items()
+        if blobs.size(how.store, digest) != blob.size
+    ]
+    done = parallel.run(jobs, how.stop, how.at_once)
+    for each in done:
+        if each.part:
+            stack.callback(each.part.close)
+    taken = {each.digest: each.taken for each in done if each.taken}
+    return found._replace(documents=documents, referrers=tuple(targets.values())), taken
 
 
 def _check_diff_id(digest: Digest, found: Digest | None, wanted: Digest) -> None:
@@ -402,12 +457,14 @@ def _commit(
     except OSError as e:
         raise StoreError(f"cannot write to the store {store.root}: {e.strerror}") from None
     target = msgspec.structs.replace(found.target, annotations={kinds.PULLED_FROM: name.name})
+    mark = {kinds.CAME_WITH: target.digest}
+    with_it = [msgspec.structs.replace(each, annotations=mark) for each in found.referrers]
     known = False
 
     def change(before: list[Entry]) -> list[Entry]:
         nonlocal known
         known = any(e.name == name and e.digest == target.digest for e in before)
-        return all_named(before, {name: target})
+        return all_kept(all_named(before, {name: target}), with_it)
 
     update(store, change)
     return Pulled(name, target.id, bool(taken) or not known)

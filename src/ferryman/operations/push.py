@@ -27,11 +27,11 @@ from ferryman.operations.progress import Progress, silent
 from ferryman.operations.pull import Tell, untold
 from ferryman.registry import hosts as settings
 from ferryman.registry import manifests as remote
-from ferryman.registry import repository, upload
+from ferryman.registry import referrers, repository, upload
 from ferryman.registry.repository import Repository
 from ferryman.store import blobs, compressed
 from ferryman.store.images import of_target, read_document, referenced, walk
-from ferryman.store.index import Entry, entries
+from ferryman.store.index import Entry, came_with, entries
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease, hold_if_writable, reading
 
@@ -57,13 +57,15 @@ def push(
     every: bool = False,
     platform: Platform | None = None,
     compress: str = "gzip",
+    with_referrers: bool = False,
     progress: Progress = silent,
     tell: Tell = untold,
 ) -> list[Pushed]:
     """Send an image to the registry of its name; with `every`, all tags of the repository.
 
     Of an index, `platform` alone, or all if it is here or there.  `compress` is how plain layers
-    are compressed: "gzip", "zstd" (with a level as in "zstd:19") or "none".  Raises ImageNotFound,
+    are compressed: "gzip", "zstd" (with a level as in "zstd:19") or "none".  `with_referrers` sends
+    the signatures and SBOMs along that were pulled with it.  Raises ImageNotFound,
     UsageError, RegistryError, StoreError, Interrupted, and what is wrong with the user's files.
     """
     if name.digest:
@@ -75,8 +77,10 @@ def push(
         with reading(store):
             listed = entries(store)
             chosen = _chosen(listed, name, every=every)
+            targets = {e.digest for e in chosen}
+            needed = [e for e in listed if e in chosen or came_with(e) in targets]
             if lease:
-                lease.protect(x.id for e in chosen for x in referenced(store, e.target))
+                lease.protect(x.id for e in needed for x in referenced(store, e.target))
             origins = _origins(store, listed, name)
         with repository.opened(name, push=True, hosts=hosts, stop=stop) as found:
             how = _How(
@@ -90,7 +94,12 @@ def push(
                 progress,
                 tell,
             )
-            return [_pushed(how, entry, platform) for entry in chosen]
+            done = []
+            for entry in chosen:
+                done.append(_pushed(how, entry, platform))
+                if with_referrers and done[-1].digest == entry.digest:
+                    _referrers(how, [e for e in listed if came_with(e) == entry.digest])
+            return done
 
 
 class _Compression(NamedTuple):
@@ -188,6 +197,20 @@ def _put(how: _How, target: Descriptor, reference: str, *, kept: bool) -> Descri
         content = _manifest(how, parsed, content, kept=kept)
     put = remote.put(how.repository, reference, content, target.media_type)
     return Descriptor(target.media_type, put.digest, len(content))
+
+
+def _referrers(how: _How, found: Sequence[Entry]) -> None:
+    """Send what belongs to an image that is there now."""
+    for entry in found:
+        target = entry.target
+        content = read_document(how.store, target)
+        parsed = kinds.parse(content, f"manifest {target.digest}")
+        if isinstance(parsed, Manifest):
+            _manifest(how, parsed, content, kept=True)
+        put = remote.put(how.repository, target.digest, content, target.media_type)
+        subject = referrers.subject(content, f"manifest {target.digest}")
+        if subject and not put.subject:
+            referrers.announce(how.repository, subject, referrers.described(content, target))
 
 
 def _index(how: _How, index: Index, content: bytes, *, kept: bool) -> bytes:

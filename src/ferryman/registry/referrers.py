@@ -20,17 +20,33 @@ _MOST = 1000
 """Referrers of one manifest; more are nobody's signatures."""
 
 
-class _Subject(msgspec.Struct, frozen=True):
+class _Referrer(msgspec.Struct, frozen=True, rename="camel"):
     subject: Descriptor | None = None
+    artifact_type: str | None = None
+    annotations: dict[str, str] | None = None
+    config: Descriptor | None = None
 
 
 def subject(content: bytes, what: str) -> Digest | None:
     """Return the digest of what a manifest or an index belongs to; raises InvalidImage."""
-    found = decode(content, _Subject, what).subject
+    found = decode(content, _Referrer, what).subject
     if found is None:
         return None
     kinds.check(found, what)
     return found.id
+
+
+def described(content: bytes, descriptor: Descriptor) -> Descriptor:
+    """Return the descriptor of a referrer as it stands on the list of its subject."""
+    found = decode(content, _Referrer, f"manifest {descriptor.digest}")
+    kind = found.artifact_type or (found.config.media_type if found.config else None)
+    return Descriptor(
+        descriptor.media_type,
+        descriptor.digest,
+        descriptor.size,
+        annotations=found.annotations,
+        artifact_type=kind,
+    )
 
 
 def listed(repository: Repository, digest: Digest) -> list[Descriptor]:

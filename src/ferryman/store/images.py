@@ -16,7 +16,7 @@ from ferryman.image.manifest import Descriptor, Index, Manifest
 from ferryman.image.platform import Platform
 from ferryman.image.reference import Reference
 from ferryman.store import blobs, layers
-from ferryman.store.index import Entry, entries
+from ferryman.store.index import Entry, came_with, entries
 from ferryman.store.layout import Store
 
 _MAX_NESTING = 8
@@ -154,6 +154,8 @@ def _grouped(store: Store, listed: Iterable[Entry]) -> Iterator[Image]:
     names: dict[Digest, list[Reference]] = {}
     targets: dict[Digest, Descriptor] = {}
     for entry in listed:
+        if came_with(entry):
+            continue
         targets.setdefault(entry.digest, entry.target)
         group = names.setdefault(entry.digest, [])
         if entry.name:

@@ -14,7 +14,15 @@ from ferryman.image import digest as digests
 from ferryman.image import reference
 from ferryman.image.decode import decode, encode
 from ferryman.image.digest import Digest
-from ferryman.image.manifest import IMAGE_NAME, OCI_INDEX, REF_NAME, Descriptor, Index, check
+from ferryman.image.manifest import (
+    CAME_WITH,
+    IMAGE_NAME,
+    OCI_INDEX,
+    REF_NAME,
+    Descriptor,
+    Index,
+    check,
+)
 from ferryman.image.reference import Reference
 from ferryman.store import durable
 from ferryman.store.layout import Store
@@ -53,13 +61,14 @@ def update(store: Store, change: Callable[[list[Entry]], Sequence[Entry]]) -> No
     """Replace the index by what `change` makes of it, while nobody else can.
 
     Everything that the new index points to must be on disk.  When `change` raises, nothing has
-    changed.  Raises StoreError when the store cannot be written.
+    changed.  Signatures and SBOMs go with what they came with.  Raises StoreError when the store
+    cannot be written.
     """
     try:
         with locked(f"{store.meta}/index.lock"):
             before = entries(store)
-            after = change(list(before))
-            if list(after) != before:
+            after = _without_orphans(change(list(before)))
+            if after != before:
                 index = Index(
                     schema_version=2,
                     media_type=OCI_INDEX,
@@ -110,6 +119,17 @@ def all_kept(before: Sequence[Entry], targets: Iterable[Descriptor]) -> list[Ent
     there = {e.target.digest for e in before}
     missing = {t.digest: t for t in targets if t.digest not in there}
     return [*before, *(Entry(target, None) for target in missing.values())]
+
+
+def came_with(entry: Entry) -> str:
+    """Return the digest of what a signature or SBOM has come with; empty for everything else."""
+    return "" if entry.name else (entry.target.annotations or {}).get(CAME_WITH, "")
+
+
+def _without_orphans(entries: Sequence[Entry]) -> list[Entry]:
+    """Leave out what belongs to nothing any more."""
+    there = {e.target.digest for e in entries if not came_with(e)}
+    return [e for e in entries if not came_with(e) or came_with(e) in there]
 
 
 def _entry(descriptor: Descriptor, store: Store) -> Entry:
