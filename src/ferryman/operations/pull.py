@@ -314,14 +314,11 @@ def _take_layers(how: _How, lease: Lease, found: _Found, stack: ExitStack) -> di
     missing.sort(key=lambda item: -item[0].size)
     for layer, _ in missing:
         how.tell(layer.id.short, "Pulling fs layer")
-    jobs: list[Callable[[], _Layer]] = [bound(_take, how, lease, *item) for item in missing]
+    jobs: list[Callable[[], _Layer]] = [bound(_take, how, lease, stack, *item) for item in missing]
     try:
         done = parallel.run(jobs, how.stop, how.at_once)
     except KeyboardInterrupt:
         raise Interrupted("interrupted") from None
-    for each in done:
-        if each.part:
-            stack.callback(each.part.close)
     return {each.digest: each.taken for each in done if each.taken}
 
 
@@ -330,11 +327,12 @@ class _Layer(NamedTuple):
 
     digest: Digest
     taken: Taken | None = None
-    part: Partial | None = None
 
 
-def _take(how: _How, lease: Lease, layer: Descriptor, diff_id: Digest | None) -> _Layer:
-    """Bring a layer; or, without a diff ID, any other blob."""
+def _take(
+    how: _How, lease: Lease, stack: ExitStack, layer: Descriptor, diff_id: Digest | None
+) -> _Layer:
+    """Bring a layer, or, without a diff ID, any other blob; `stack` holds it until it is adopted."""
     digest = layer.id
     try:
         part = partial.begin(lease, digest, layer.size, how.stop)
@@ -343,16 +341,13 @@ def _take(how: _How, lease: Lease, layer: Descriptor, diff_id: Digest | None) ->
     if part is None:
         how.tell(digest.short, "Already exists")
         return _Layer(digest)
-    try:
-        taken = _verified(how, lease, layer, part, plain=diff_id is None)
-        if diff_id:
-            _check_diff_id(digest, taken.diff_id, diff_id)
-        part.share()
-    except BaseException:
-        part.close()
-        raise
+    stack.callback(part.close)
+    taken = _verified(how, lease, layer, part, plain=diff_id is None)
+    if diff_id:
+        _check_diff_id(digest, taken.diff_id, diff_id)
+    part.share()
     how.tell(digest.short, "Pull complete")
-    return _Layer(digest, taken, part)
+    return _Layer(digest, taken)
 
 
 def _verified(how: _How, lease: Lease, layer: Descriptor, part: Partial, *, plain: bool) -> Taken:
@@ -422,14 +417,11 @@ def _take_referrers(
             wanted |= {blob.id: blob for blob in (parsed.config, *(parsed.layers or []))}
     lease.protect(wanted)
     jobs: list[Callable[[], _Layer]] = [
-        bound(_take, how, lease, blob, None)
+        bound(_take, how, lease, stack, blob, None)
         for digest, blob in wanted.items()
         if blobs.size(how.store, digest) != blob.size
     ]
     done = parallel.run(jobs, how.stop, how.at_once)
-    for each in done:
-        if each.part:
-            stack.callback(each.part.close)
     taken = {each.digest: each.taken for each in done if each.taken}
     return found._replace(documents=documents, referrers=tuple(targets.values())), taken
 

@@ -115,7 +115,7 @@ class Hosts(NamedTuple):
 
 def load() -> Hosts:
     """Read what the user and the machine's administrator have said; raises HostsError."""
-    hosts = _from_docker("/etc/docker/daemon.json")
+    hosts = from_docker("/etc/docker/daemon.json")
     if path := os.environ.get("FERRY_REGISTRIES"):
         return _with(hosts, path)
     return _with(_with(hosts, "/etc/ferry/registries.toml"), f"{_user()}/ferry/registries.toml")
@@ -125,7 +125,8 @@ def _user() -> str:
     return os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
 
 
-def _from_docker(path: str) -> Hosts:
+def from_docker(path: str) -> Hosts:
+    """Return what a `daemon.json` of docker's says; raises HostsError."""
     content = _content(path)
     if content is None:
         return Hosts()

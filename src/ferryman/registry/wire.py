@@ -75,9 +75,9 @@ def parse(text: str, base: Url | None = None) -> Url:
 
     Raises RegistryError.
     """
-    if base:
-        text = urljoin(f"{base.scheme}://{base.authority}{base.target}", text)
     try:
+        if base:
+            text = urljoin(f"{base.scheme}://{base.authority}{base.target}", text)
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
