@@ -34,6 +34,10 @@ IMAGE_NAME = "io.containerd.image.name"
 # are sent on as they are.
 PULLED_FROM = "io.ferryman.pulled-from"
 
+# What became of an image when its plain layers were compressed to be pushed under a name: the
+# digest of its manifest at the registry.
+PUSHED_AS = "io.ferryman.pushed-as"
+
 # What a signature or an SBOM came with: the digest of the manifest or index that was pulled.
 CAME_WITH = "io.ferryman.came-with"
 

@@ -38,7 +38,7 @@ from ferryman.registry.failure import Denied, NotFound, Unreachable
 from ferryman.registry.repository import Repository
 from ferryman.store import blobs, layers, partial
 from ferryman.store.collect import working
-from ferryman.store.index import Entry, all_kept, all_named, update
+from ferryman.store.index import Entry, all_kept, all_named, entries, update
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease
 from ferryman.store.partial import Partial
@@ -154,7 +154,12 @@ def _pulled(how: _How, name: Reference) -> Pulled:
     wanted = str(name.digest or name.tag)
     how.tell(wanted, f"Pulling from {name.path}")
     with working(how.store) as lease, ExitStack() as stack:
-        found = _look_up(how, lease, wanted, name)
+        digest = name.digest or _by_head(how.repository, wanted)
+        if digest and any(e.name == name and e.pushed_as == digest for e in entries(how.store)):
+            # What is here went there, and was only compressed on the way.
+            how.tell("Digest", digest)
+            return Pulled(name, digest, False)
+        found = _look_up(how, lease, digest or wanted, name)
         lease.protect(Digest(layer.digest) for layer in found.manifest.layers or [])
         taken = _take_layers(how, lease, found, stack)
         if how.with_referrers:
@@ -167,8 +172,7 @@ def _pulled(how: _How, name: Reference) -> Pulled:
 def _look_up(how: _How, lease: Lease, wanted: str, name: Reference) -> _Found:
     documents: dict[Digest, bytes] = {}
     try:
-        digest = name.digest or _by_head(how.repository, wanted)
-        target, content = _document(how, lease, str(digest or wanted), documents)
+        target, content = _document(how, lease, wanted, documents)
     except (NotFound, Denied) as e:
         raise _in_words(e, name) from None
     parsed = kinds.parse(content, f"manifest {target.digest}")
@@ -332,7 +336,7 @@ class _Layer(NamedTuple):
 def _take(
     how: _How, lease: Lease, stack: ExitStack, layer: Descriptor, diff_id: Digest | None
 ) -> _Layer:
-    """Bring a layer, or, without a diff ID, any other blob; `stack` holds it until it is adopted."""
+    """Bring a layer, or, without a diff ID, any other blob; `stack` closes its file in the end."""
     digest = layer.id
     try:
         part = partial.begin(lease, digest, layer.size, how.stop)

@@ -31,7 +31,7 @@ from ferryman.registry import referrers, repository, upload
 from ferryman.registry.repository import Repository
 from ferryman.store import blobs, compressed
 from ferryman.store.images import of_target, read_document, referenced, walk
-from ferryman.store.index import Entry, came_with, entries
+from ferryman.store.index import Entry, came_with, entries, pushed, update
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease, hold_if_writable, reading
 
@@ -170,16 +170,19 @@ def _pushed(how: _How, entry: Entry, platform: Platform | None) -> Pushed:
             target = image.manifest_descriptor
     put = _put(how, target, tag, kept=kept)
     digest = entry.digest if not whole and platform is None else None
+    if how.lease and platform is None:
+        name, original = entry.name, entry.target
+        update(how.store, lambda before: pushed(before, name, original, put.id))
     return Pushed(entry.name, put.id, put.size, digest)
 
 
 def _complete(how: _How, target: Descriptor) -> bool:
     """Tell whether each part of an index is here, or at the registry already."""
-    here = dict(walk(how.store, target))
-    known = {descriptor.digest for descriptor in here}
+    here = list(walk(how.store, target))
+    known = {descriptor.digest for descriptor, _ in here}
     missing = [
         child
-        for document in here.values()
+        for _, document in here
         if isinstance(document, Index)
         for child in document.manifests or []
         if child.digest not in known

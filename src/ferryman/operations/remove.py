@@ -14,7 +14,7 @@ from ferryman.runtime.finish import settled
 from ferryman.runtime.record import Container
 from ferryman.store import collect, partial
 from ferryman.store.images import Image, all_images, referenced, resolve
-from ferryman.store.index import Entry, nameless, update
+from ferryman.store.index import Entry, came_with, entries, nameless, update
 from ferryman.store.layout import Store
 from ferryman.store.lease import reading
 
@@ -53,7 +53,8 @@ def remove(store: Store, text: str, *, force: bool = False) -> Removed:
             raise _in_use(image, name, user, runs=runs)
         targets = _targets(store, image) if by_id else [image.target]
         same = {target.digest for target in targets}
-        needed = {blob.id for target in targets for blob in referenced(store, target)}
+        with_it = [entry.target for entry in entries(store) if came_with(entry) in same]
+        needed = {x.id for target in [*targets, *with_it] for x in referenced(store, target)}
     going = image.names if by_id else (name,) if name else ()
 
     def change(before: list[Entry]) -> list[Entry]:

@@ -18,6 +18,7 @@ from ferryman.image.manifest import (
     CAME_WITH,
     IMAGE_NAME,
     OCI_INDEX,
+    PUSHED_AS,
     REF_NAME,
     Descriptor,
     Index,
@@ -42,6 +43,15 @@ class Entry(NamedTuple):
     def digest(self) -> Digest:
         """The digest of the manifest or index that is pointed to."""
         return Digest(self.target.digest)
+
+    @property
+    def pushed_as(self) -> Digest | None:
+        """The digest by which the registry of the name knows it, if that is another one."""
+        text = (self.target.annotations or {}).get(PUSHED_AS, "") if self.name else ""
+        try:
+            return digests.parse(text) if text else None
+        except InvalidImage:
+            return None
 
 
 def entries(store: Store) -> list[Entry]:
@@ -105,8 +115,27 @@ def all_named(before: Sequence[Entry], targets: Mapping[Reference, Descriptor]) 
     after = [
         e for e in before if e.name not in new and (e.name or e.target.digest not in newly_named)
     ]
-    after += [Entry(target, name) for name, target in new.items()]
+    after += [Entry(_unpushed(target), name) for name, target in new.items()]
     return all_kept(after, [e.target for e in before if e.name in new])
+
+
+def pushed(
+    before: Sequence[Entry], name: Reference, target: Descriptor, digest: Digest
+) -> list[Entry]:
+    """Return the entries with the digest that a name's target has at the registry by now."""
+    changed = {**(_unpushed(target).annotations or {})}
+    if digest != target.digest:
+        changed[PUSHED_AS] = digest
+    new = msgspec.structs.replace(target, annotations=changed or None)
+    return [
+        Entry(new, name) if e.name == name and e.target.digest == target.digest else e
+        for e in before
+    ]
+
+
+def _unpushed(target: Descriptor) -> Descriptor:
+    annotations = {k: v for k, v in (target.annotations or {}).items() if k != PUSHED_AS}
+    return msgspec.structs.replace(target, annotations=annotations or None)
 
 
 def nameless(before: Sequence[Entry], target: Descriptor) -> list[Entry]:
