@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.command import Command
+from tests.peers import registry
 from tests.peers.dockerd import running_dockerd
 from tests.peers.mounts import remove
+from tests.peers.registry import Registry
 
 from ferryman.rootfs.syscalls import CLONE_NEWNET, unshare
 
 _NEEDED = (
     *("dockerd", "docker", "containerd", "setpriv", "podman", "runc", "skopeo", "openssl"),
-    *("conmon", "ip", "iptables"),
+    *("conmon", "ip", "iptables", "docker-registry"),
 )
 
 _CONTAINERS_CONF = """
@@ -40,6 +42,7 @@ class Peers(NamedTuple):
     docker: Command
     podman: Command
     skopeo: Command
+    registry: Registry
 
 
 @contextmanager
@@ -63,7 +66,10 @@ def running() -> Iterator[Peers]:
         env = _containers_env(folder)
         (folder / "docker").mkdir()
         _own_network()
-        with running_dockerd(folder / "docker", folder / "home", network=True) as docker:
+        with (
+            running_dockerd(folder / "docker", folder / "home", network=True) as docker,
+            registry.running(folder / "registry") as at,
+        ):
             driver = docker.text("info", "--format", "{{.Driver}}")
             yield Peers(
                 folder,
@@ -78,6 +84,7 @@ def running() -> Iterator[Peers]:
                     ),
                     env,
                 ),
+                at,
             )
     finally:
         remove(folder)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ferryman.archive.stream import BytesStream
+from ferryman.store import below
 from tests.command import Command
 from tests.ferry import Ferry
 from tests.images import Made, docker_archive, folder, layout, made, member, packed, sha256, tar_of
@@ -334,6 +335,25 @@ def test_a_pull_that_was_killed_goes_on(ferry: Ferry, registry: Registry, skopeo
     assert in_ferry(ferry, f"{line.address}/{name}").id == wanted.id
     assert not [path for path in (ferry.root / "partial").rglob("*") if path.is_file()]
     ferry("system", "check", "--verify")
+
+
+def test_a_pull_takes_no_more_than_the_image(ferry: Ferry, registry: Registry) -> None:
+    name = f"{registry.address}/once/app:1"
+    wanted = made(*(noise(f"once {n}", 3_000_000) for n in range(3)), names=[name])
+    loaded(ferry, wanted)
+    ferry("push", name)
+    ferry("rmi", name)
+    before = below.size(str(ferry.root))
+    with between(registry) as line:
+        line.most = 6_000_000
+        pulling = ferry.popen("pull", name.replace(registry.address, line.address))
+        most = 0
+        while pulling.poll() is None:
+            most = max(most, below.size(str(ferry.root)))
+            time.sleep(0.01)
+    assert pulling.returncode == 0
+    after = below.size(str(ferry.root))
+    assert before < after <= most < after + 100_000
 
 
 def test_two_pulls_at_once_fetch_it_once(ferry: Ferry, registry: Registry) -> None:
