@@ -226,7 +226,8 @@ class Session:
         self, method: str, url: Url, headers: Mapping[str, str], body: Body | None
     ) -> Answer:
         common = {"User-Agent": f"ferry/{__version__}", "Accept-Encoding": "identity"}
-        tls = Tls()
+        # Whom the registry names is believed by the same authorities, as docker does it.
+        tls = Tls(authorities=self.endpoint.tls.authorities)
         if bare(url.authority) == bare(self.endpoint.host):
             tls = self.endpoint.tls
         return self._pool.exchange(method, url, common | dict(headers), body, tls)
