@@ -3,7 +3,8 @@
 import pytest
 
 from ferryman.errors import FerryError
-from ferryman.registry import manifests, wire
+from ferryman.registry import manifests
+from ferryman.registry import url as urls
 from ferryman.registry.hosts import Endpoint
 from ferryman.registry.limits import Limits
 from ferryman.registry.repository import Repository
@@ -25,7 +26,7 @@ HELD = content(small("an image"))
     ],
 )
 def test_urls(text: str, shown: str, target: str) -> None:
-    url = wire.parse(text)
+    url = urls.parse(text)
     assert (url.shown, url.target) == (shown, target)
 
 
@@ -39,7 +40,7 @@ def test_urls(text: str, shown: str, target: str) -> None:
     ],
 )
 def test_relative_ones(text: str, found: str) -> None:
-    assert wire.parse(text, wire.parse("https://a.example:5/v2/x")).shown == found
+    assert urls.parse(text, urls.parse("https://a.example:5/v2/x")).shown == found
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_relative_ones(text: str, found: str) -> None:
 )
 def test_what_is_no_url(text: str) -> None:
     with pytest.raises(FerryError, match="invalid URL"):
-        wire.parse(text)
+        urls.parse(text)
 
 
 def fetched(host: str) -> bytes:

@@ -27,6 +27,7 @@ def pulled(
 ) -> "list[Pulled]":
     """Pull, and tell what docker tells, on standard output or `on`.  Raises what `pull` raises."""
     from ferryman.operations import pull
+    from ferryman.operations.progress import untold
 
     stream = on or sys.stdout
     lock = threading.Lock()
@@ -43,7 +44,7 @@ def pulled(
             platform=platform,
             with_referrers=with_referrers,
             progress=progress,
-            tell=pull.untold if quiet else tell,
+            tell=untold if quiet else tell,
         )
     if images and not quiet:
         newer = any(image.newer for image in images)

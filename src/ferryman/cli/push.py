@@ -42,7 +42,8 @@ def command(
     """Upload an image to a registry."""
     from ferryman.image import platform as platforms
     from ferryman.image import reference
-    from ferryman.operations import pull, push
+    from ferryman.operations import push
+    from ferryman.operations.progress import untold
 
     del disable_content_trust
     wanted = reference.parse(name)
@@ -67,7 +68,7 @@ def command(
             compress=compress,
             with_referrers=with_referrers,
             progress=progress,
-            tell=pull.untold if quiet else tell,
+            tell=untold if quiet else tell,
         )
     for image in done:
         if quiet:

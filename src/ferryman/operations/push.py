@@ -23,8 +23,7 @@ from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor, Index, Manifest
 from ferryman.image.platform import Platform
 from ferryman.image.reference import Reference
-from ferryman.operations.progress import Progress, silent
-from ferryman.operations.pull import Tell, untold
+from ferryman.operations.progress import Progress, Tell, silent, untold
 from ferryman.registry import hosts as settings
 from ferryman.registry import manifests as remote
 from ferryman.registry import referrers, repository, upload

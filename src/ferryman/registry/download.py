@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from ferryman.archive.stream import CHUNK, Stream
 from ferryman.errors import RegistryError
 from ferryman.image.digest import Digest
+from ferryman.registry.broken import Broken
 from ferryman.registry.failure import Unreachable
 from ferryman.registry.repository import Repository
-from ferryman.registry.wire import Answer, Broken
+from ferryman.registry.wire import Answer
 
 
 @contextmanager

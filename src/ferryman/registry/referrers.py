@@ -14,7 +14,7 @@ from ferryman.image.manifest import Descriptor, Index
 from ferryman.registry import manifests
 from ferryman.registry.failure import NotFound
 from ferryman.registry.repository import Repository, next_page, read
-from ferryman.registry.wire import Url
+from ferryman.registry.url import Url
 
 _MOST = 1000
 """Referrers of one manifest; more are nobody's signatures."""

@@ -12,13 +12,15 @@ from ferryman.image.decode import decode
 from ferryman.image.reference import Reference
 from ferryman.registry import credentials as known
 from ferryman.registry import hosts as settings
+from ferryman.registry import url as urls
 from ferryman.registry import wire
+from ferryman.registry.broken import Broken
 from ferryman.registry.credentials import Credentials
 from ferryman.registry.failure import Unreachable
 from ferryman.registry.hosts import Endpoint, Hosts
 from ferryman.registry.limits import Limits
 from ferryman.registry.session import Session
-from ferryman.registry.wire import Broken, Url
+from ferryman.registry.url import Url
 
 _LIMITS = Limits()
 _MAX_TAGS = 4 << 20
@@ -124,7 +126,7 @@ def next_page(link: str, url: Url) -> Url | None:
         "rel=next", 'rel="next"'
     ):
         return None
-    return wire.parse(target[1:], url)
+    return urls.parse(target[1:], url)
 
 
 def read(answer: wire.Answer, limit: int) -> bytes:

@@ -14,14 +14,16 @@ from ferryman import __version__
 from ferryman.archive.stream import BytesStream
 from ferryman.errors import FerryError, Interrupted, RegistryError
 from ferryman.registry import challenge as challenges
-from ferryman.registry import wire
+from ferryman.registry import url as urls
+from ferryman.registry.broken import Broken
 from ferryman.registry.challenge import Challenge
 from ferryman.registry.credentials import Credentials
 from ferryman.registry.failure import Busy, Denied, NotFound, Refused, Unreachable, said
 from ferryman.registry.hosts import Endpoint, Tls, bare
 from ferryman.registry.limits import Limits, Rate
 from ferryman.registry.tokens import Tokens
-from ferryman.registry.wire import Answer, Body, Broken, Pool, Url
+from ferryman.registry.url import Url
+from ferryman.registry.wire import Answer, Body, Pool
 
 _MAX_ERROR = 64 << 10
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
@@ -52,7 +54,7 @@ class Session:
         self.limits = limits
         self.chunk = chunk
         self.stop = stop or threading.Event()
-        self._base = wire.parse(endpoint.url)
+        self._base = urls.parse(endpoint.url)
         self._credentials = credentials
         self._rate = Rate(rate)
         self._pool = Pool(limits, self.stop)
@@ -107,7 +109,7 @@ class Session:
 
     def url(self, path: str) -> Url:
         """Return the URL of a path of the API."""
-        return wire.parse(f"{self.endpoint.url}{path}")
+        return urls.parse(f"{self.endpoint.url}{path}")
 
     def request(
         self,
@@ -179,7 +181,7 @@ class Session:
             )
         if not to:
             raise RegistryError(f'Get "{url.shown}": {answer.reason} without a Location')
-        new = wire.parse(to, url)
+        new = urls.parse(to, url)
         if url.scheme == "https" and new.scheme == "http":
             raise RegistryError(
                 f'Get "{url.shown}": redirected from HTTPS to {new.shown}, where others could read '

@@ -16,12 +16,13 @@ import msgspec
 from ferryman.archive.stream import BytesStream
 from ferryman.errors import InvalidImage, RegistryError
 from ferryman.image.decode import decode
-from ferryman.registry import wire
+from ferryman.registry import url as urls
 from ferryman.registry.challenge import Challenge
 from ferryman.registry.credentials import Credentials
 from ferryman.registry.failure import Denied, said
 from ferryman.registry.hosts import Endpoint, bare
-from ferryman.registry.wire import Answer, Body, Url
+from ferryman.registry.url import Url
+from ferryman.registry.wire import Answer, Body
 
 _CLIENT = "ferry"
 _MAX_TOKEN = 1 << 20
@@ -104,7 +105,7 @@ class Tokens:
         endpoint = self._endpoint
         text = challenge.parameters.get("realm", "")
         try:
-            realm = wire.parse(text)
+            realm = urls.parse(text)
         except RegistryError:
             raise RegistryError(
                 f"{endpoint.host}: the registry's authority has no address: {text[:200]!r}"

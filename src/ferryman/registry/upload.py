@@ -13,10 +13,11 @@ from ferryman.archive.stream import BytesStream, Limited, Stream
 from ferryman.errors import RegistryError
 from ferryman.image import digest as digests
 from ferryman.image.digest import Digest
-from ferryman.registry import wire
+from ferryman.registry import url as urls
 from ferryman.registry.failure import Busy, Denied, NotFound, Refused, Unreachable
 from ferryman.registry.repository import Repository
-from ferryman.registry.wire import Answer, Body, Url
+from ferryman.registry.url import Url
+from ferryman.registry.wire import Answer, Body
 
 Source = Callable[[int], Stream]
 """Gives the content of a blob from some byte on, as often as it is asked for."""
@@ -92,7 +93,7 @@ def _cancel(repository: Repository, place: Url) -> None:
 
 def _moved(repository: Repository, location: str, url: Url) -> Url:
     """Return where an upload goes on; by HTTPS, if that is how it began."""
-    place = wire.parse(location, url)
+    place = urls.parse(location, url)
     if url.scheme == "https" and place.scheme == "http":
         if place.host != url.host:
             raise RegistryError(

@@ -1,92 +1,30 @@
 """HTTP/1.1 on connections that are kept, by the standard library's parser of it.
 
-Beyond what that does: bodies are read straight into the reader's buffers, what is slow by intent
-ends in an error (`limits`), and whatever waits for the network looks at `stop` twice a second.
+Bodies are read straight into the reader's buffers; what is slow by intent ends in an error.
 """
 
-import base64
 import http.client
-import io
-import ipaddress
-import os
-import select
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
-from urllib.parse import unquote, urljoin, urlsplit
 
 from ferryman.archive.stream import CHUNK, Stream
-from ferryman.errors import Interrupted, RegistryError
+from ferryman.errors import RegistryError
+from ferryman.registry import proxy as proxies
+from ferryman.registry.broken import Broken, broken, not_connected
 from ferryman.registry.hosts import Tls
 from ferryman.registry.limits import Limits
+from ferryman.registry.patience import PatientSocket
+from ferryman.registry.proxy import Proxy
+from ferryman.registry.url import Url
 
 if TYPE_CHECKING:
     import ssl
 
-_SLICE = 0.5
-"""Seconds of waiting after which somebody looks whether it is still to go on."""
-
-_PORTS = {"http": 80, "https": 443}
 _DRAINED = 64 << 10
 """Bytes of a body nobody wants that are read on, for the connection's sake."""
-
-
-class Broken(Exception):
-    """A connection that was not made or broke; the words are those of docker's network library."""
-
-    def __init__(self, words: str, *, again: bool = True) -> None:
-        """`again` tells whether another attempt might end better."""
-        super().__init__(words)
-        self.again = again
-
-
-class Url(NamedTuple):
-    """An address to send a request to."""
-
-    scheme: str
-    host: str
-    port: int
-    target: str
-    """The path and the query."""
-
-    @property
-    def authority(self) -> str:
-        """The host, with the port where it is not the scheme's own."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
-
-    @property
-    def origin(self) -> tuple[str, str, int]:
-        """What two URLs have in common that are of one server."""
-        return self.scheme, self.host, self.port
-
-    @property
-    def shown(self) -> str:
-        """The URL as it may be shown: what comes after the path could be a secret."""
-        path = self.target.partition("?")[0]
-        return f"{self.scheme}://{self.authority}{path}"
-
-
-def parse(text: str, base: Url | None = None) -> Url:
-    """Return a URL, which may be relative to `base`; a user's name in it is left out.
-
-    Raises RegistryError.
-    """
-    try:
-        if base:
-            text = urljoin(f"{base.scheme}://{base.authority}{base.target}", text)
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        raise RegistryError(f"invalid URL {text.partition('?')[0][:200]!r}") from None
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    bad = any(ord(c) <= 32 or ord(c) >= 127 for c in f"{parts.hostname}{target}")
-    if parts.scheme not in _PORTS or not parts.hostname or bad:
-        raise RegistryError(f"invalid URL {text.partition('?')[0][:200]!r}")
-    return Url(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], target)
 
 
 class Body(NamedTuple):
@@ -133,7 +71,7 @@ class Answer:
             n = self._response.readinto(view)
         except (OSError, http.client.HTTPException) as e:
             self.abandon()
-            raise _broken(e, self.url) from None
+            raise broken(e) from None
         if not n and view:
             if self._response.length:
                 self.abandon()
@@ -187,7 +125,7 @@ class Answer:
 class _Connection(http.client.HTTPConnection):
     """A connection that is there already, to a server or a proxy."""
 
-    def __init__(self, url: Url, key: tuple[object, ...], wire: "_Wire") -> None:
+    def __init__(self, url: Url, key: tuple[object, ...], wire: PatientSocket) -> None:
         super().__init__(url.host, url.port)
         self.key = key
         self.wire = wire
@@ -210,7 +148,7 @@ class Pool:
         self, method: str, url: Url, headers: Mapping[str, str], body: Body | None, tls: Tls
     ) -> Answer:
         """Send a request and return the answer, its body still to be read.  Raises Broken."""
-        proxy = _proxy(url)
+        proxy = proxies.of(url)
         connection = self._take(url, tls, proxy)
         try:
             self._send(connection, method, url, headers, body, proxy)
@@ -219,7 +157,7 @@ class Pool:
             connection.wire.deadline = None
         except (OSError, http.client.HTTPException) as e:
             connection.close()
-            raise _broken(e, url) from None
+            raise broken(e) from None
         except BaseException:
             connection.close()
             raise
@@ -240,7 +178,7 @@ class Pool:
                 connection.close()
             self._idle.clear()
 
-    def _take(self, url: Url, tls: Tls, proxy: "_Proxy | None") -> _Connection:
+    def _take(self, url: Url, tls: Tls, proxy: "Proxy | None") -> _Connection:
         key = (*url.origin, tls, proxy)
         while True:
             with self._lock:
@@ -252,7 +190,7 @@ class Pool:
                 return connection
             connection.close()
 
-    def _connected(self, url: Url, tls: Tls, proxy: "_Proxy | None") -> "_Wire":
+    def _connected(self, url: Url, tls: Tls, proxy: "Proxy | None") -> PatientSocket:
         to = proxy or url
         try:
             sock = socket.create_connection((to.host, to.port), self.limits.connect)
@@ -260,15 +198,15 @@ class Pool:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if url.scheme == "https":
                     if proxy:
-                        _tunnel(sock, url, proxy)
+                        proxies.tunnel(sock, url, proxy)
                     context = self._context(tls)
                     sock = context.wrap_socket(sock, server_hostname=url.host)
             except BaseException:
                 sock.close()
                 raise
         except OSError as e:
-            raise _not_connected(e, to.host, to.port) from None
-        return _Wire(sock, self.limits, self.stop)
+            raise not_connected(e, to.host, to.port) from None
+        return PatientSocket(sock, self.limits, self.stop)
 
     def _context(self, tls: Tls) -> "ssl.SSLContext":
         with self._lock:
@@ -284,7 +222,7 @@ class Pool:
         url: Url,
         headers: Mapping[str, str],
         body: Body | None,
-        proxy: "_Proxy | None",
+        proxy: "Proxy | None",
     ) -> None:
         plain_proxy = proxy if url.scheme == "http" else None
         whole = f"http://{url.authority}{url.target}" if plain_proxy else url.target
@@ -311,7 +249,7 @@ class Pool:
             return
 
 
-def _send_body(wire: "_Wire", body: Body) -> None:
+def _send_body(wire: PatientSocket, body: Body) -> None:
     buffer = memoryview(bytearray(CHUNK))
     left = body.size
     while left is None or left:
@@ -330,106 +268,6 @@ def _send_body(wire: "_Wire", body: Body) -> None:
             return
 
 
-class _Wire:
-    """A socket, as far as http.client needs one, that does not wait for ever."""
-
-    def __init__(self, sock: socket.socket, limits: Limits, stop: threading.Event) -> None:
-        sock.settimeout(_SLICE)
-        self._sock = sock
-        self._limits = limits
-        self._stop = stop
-        self._readers = 0
-        self._closed = False
-        self.deadline: float | None = None
-        """When that which is being read has to be there, by time.monotonic."""
-        self._waited = 0.0
-        self._came = 0
-
-    def fresh(self) -> bool:
-        """Tell whether nothing has come while nobody asked: not even the end."""
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        return not poll.poll(0)
-
-    def makefile(self, mode: str = "rb", *_: object) -> io.BufferedReader:
-        self._readers += 1
-        self._waited, self._came = 0.0, 0
-        return io.BufferedReader(_Reader(self), 64 << 10)
-
-    def readinto(self, view: memoryview) -> int:
-        begin = time.monotonic()
-        while True:
-            if self._stop.is_set():
-                raise Interrupted("interrupted")
-            try:
-                n = self._sock.recv_into(view)
-            except TimeoutError:
-                self._check(begin, time.monotonic())
-                continue
-            now = time.monotonic()
-            self._waited += now - begin
-            self._came += n
-            self._check(begin, now)
-            return n
-
-    def _check(self, begin: float, now: float) -> None:
-        limits = self._limits
-        if self.deadline is not None and now > self.deadline:
-            raise TimeoutError("the answer takes too long")
-        if now - begin > limits.idle:
-            raise TimeoutError(f"nothing came for {limits.idle:g} seconds")
-        if self._waited > limits.idle:
-            if self._came < limits.pace * self._waited:
-                raise TimeoutError(f"slower than {limits.pace} bytes a second")
-            self._waited, self._came = 0.0, 0
-
-    def sendall(self, data: bytes | memoryview) -> None:
-        view = memoryview(data)
-        begin = time.monotonic()
-        while view:
-            if self._stop.is_set():
-                raise Interrupted("interrupted")
-            try:
-                n = self._sock.send(view)
-            except TimeoutError:
-                if time.monotonic() - begin > self._limits.idle:
-                    raise TimeoutError(
-                        f"nothing was taken for {self._limits.idle:g} seconds"
-                    ) from None
-                continue
-            view = view[n:]
-            begin = time.monotonic()
-
-    def close(self) -> None:
-        self._closed = True
-        self._settle()
-
-    def reader_closed(self) -> None:
-        self._readers -= 1
-        self._settle()
-
-    def _settle(self) -> None:
-        # http.client closes a connection as soon as it knows that the body is the last of it.
-        if self._closed and self._readers <= 0:
-            self._sock.close()
-
-
-class _Reader(io.RawIOBase):
-    def __init__(self, wire: _Wire) -> None:
-        self._wire = wire
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, view: object) -> int:
-        return self._wire.readinto(cast(memoryview, view))
-
-    def close(self) -> None:
-        if not self.closed:
-            self._wire.reader_closed()
-        super().close()
-
-
 def _new_context(tls: Tls) -> "ssl.SSLContext":
     import ssl
 
@@ -446,104 +284,3 @@ def _new_context(tls: Tls) -> "ssl.SSLContext":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _not_connected(error: OSError, host: str, port: int) -> Broken:
-    import ssl
-
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if isinstance(error, socket.gaierror):
-        return Broken(f"dial tcp: lookup {host}: no such host", again=False)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        said = f"tls: failed to verify certificate: x509: {error.verify_message}"
-        return Broken(said, again=False)
-    if isinstance(error, ssl.SSLError):
-        if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
-            return Broken("http: server gave HTTP response to HTTPS client", again=False)
-        return Broken(f"tls: {error.reason or error}", again=False)
-    if isinstance(error, TimeoutError):
-        return Broken(f"dial tcp {place}: i/o timeout", again=False)
-    return Broken(
-        f"dial tcp {place}: connect: {(error.strerror or str(error)).lower()}", again=False
-    )
-
-
-def _broken(error: Exception, url: Url) -> Broken:
-    if isinstance(error, TimeoutError):
-        return Broken(f"net/http: timeout: {error}")
-    if isinstance(error, http.client.RemoteDisconnected | http.client.IncompleteRead):
-        return Broken("unexpected EOF")
-    if isinstance(error, http.client.HTTPException):
-        return Broken(f"malformed HTTP response: {type(error).__name__}", again=False)
-    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return Broken(words.lower())
-
-
-class _Proxy(NamedTuple):
-    host: str
-    port: int
-    authorization: str
-
-
-def _proxy(url: Url) -> _Proxy | None:
-    """Return what stands between here and a server, by the usual variables of the environment."""
-    text = _variable(f"{url.scheme}_proxy")
-    if not text or _direct(url, _variable("no_proxy")):
-        return None
-    parts = urlsplit(text if "://" in text else f"http://{text}")
-    if parts.scheme != "http" or not parts.hostname:
-        raise RegistryError(f"{url.scheme}_proxy: only proxies of the form http://HOST:PORT work")
-    authorization = ""
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = f"Basic {base64.b64encode(pair.encode()).decode('ascii')}"
-    return _Proxy(parts.hostname, parts.port or 80, authorization)
-
-
-def _variable(name: str) -> str:
-    return os.environ.get(name) or os.environ.get(name.upper()) or ""
-
-
-def _direct(url: Url, exceptions: str) -> bool:
-    """Tell whether no proxy is to be asked: for this machine never."""
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None
-    with suppress(ValueError):
-        address = ipaddress.ip_address(url.host)
-    if url.host == "localhost" or (address and address.is_loopback):
-        return True
-    for each in (part.strip().lower() for part in exceptions.split(",")):
-        name, _, port = each.partition(":") if each.count(":") == 1 else (each, "", "")
-        if port and port != str(url.port):
-            continue
-        suffix = name.removeprefix("*").removeprefix(".")
-        if name == "*" or (name and (url.host == suffix or url.host.endswith(f".{suffix}"))):
-            return True
-        if address and "/" in each:
-            try:
-                if address in ipaddress.ip_network(each, strict=False):
-                    return True
-            except ValueError:
-                continue
-    return False
-
-
-def _tunnel(sock: socket.socket, url: Url, proxy: _Proxy) -> None:
-    """Have a proxy pass everything on (RFC 9110, section 9.3.6)."""
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    lines: Sequence[str] = (
-        f"CONNECT {host}:{url.port} HTTP/1.1",
-        f"Host: {host}:{url.port}",
-        *([f"Proxy-Authorization: {proxy.authorization}"] if proxy.authorization else []),
-    )
-    sock.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode("latin-1"))
-    head = b""
-    # By the byte: what comes after the head is not the proxy's any more.
-    while not head.endswith(b"\r\n\r\n"):
-        byte = sock.recv(1)
-        head += byte
-        if not byte or len(head) > _DRAINED:
-            raise OSError(None, "the proxy gave no answer")
-    status = head.split(b" ", 2)[1:2]
-    if status != [b"200"]:
-        words = head.partition(b"\r\n")[0].decode("latin-1")
-        raise OSError(None, f"the proxy refused: {words[:200]}")
