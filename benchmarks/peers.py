@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.command import Command
+from tests.peers import registry
 from tests.peers.dockerd import running_dockerd
 from tests.peers.mounts import remove
+from tests.peers.registry import Registry
 
 from ferryman.rootfs.syscalls import CLONE_NEWNET, unshare
 
 _ROOT = Path(__file__).resolve().parents[1]
 _NEEDED = (
     *("dockerd", "docker", "containerd", "setpriv", "podman", "runc", "skopeo", "openssl"),
-    *("conmon", "ip", "iptables"),
+    *("conmon", "ip", "iptables", "docker-registry"),
 )
 
 _CONTAINERS_CONF = """
@@ -44,6 +46,7 @@ class Peers(NamedTuple):
     """A newer docker, whose builder is BuildKit."""
     podman: Command
     skopeo: Command
+    registry: Registry
 
 
 @contextmanager
@@ -74,6 +77,7 @@ def running() -> Iterator[Peers]:
         with (
             running_dockerd(folder / "docker", folder / "home", network=True) as docker,
             _buildkit(folder, newer) as buildkit,
+            registry.running(folder / "registry") as at,
         ):
             driver = docker.text("info", "--format", "{{.Driver}}")
             yield Peers(
@@ -90,6 +94,7 @@ def running() -> Iterator[Peers]:
                     ),
                     env,
                 ),
+                at,
             )
     finally:
         remove(folder)

@@ -18,6 +18,7 @@ from benchmarks.chart import svg  # noqa: E402
 from benchmarks.containers import container_cases  # noqa: E402
 from benchmarks.measure import Failed, interleaved, timed  # noqa: E402
 from benchmarks.phases import profile  # noqa: E402
+from benchmarks.registries import registry_cases  # noqa: E402
 from benchmarks.report import Result, markdown, profiled, verdict  # noqa: E402
 
 _SIZE = 500_000_000
@@ -39,7 +40,11 @@ def _all(options: argparse.Namespace, rounds: int, base: Path, wheels: Path) -> 
     with peers.running() as started:
         _tell("making the images")
         made = images.make(started, base, _QUICK_SIZE if options.quick else _SIZE)
-        found = [*cases(started, made), *container_cases(started, made)]
+        found = [
+            *cases(started, made),
+            *registry_cases(started, made),
+            *container_cases(started, made),
+        ]
         found += build_cases(started, base, wheels)
         unknown = set(options.cases) - {case.key for case in found}
         if unknown:

@@ -19,6 +19,8 @@ import pytest
 from tests.command import Stream
 from tests.ferry import Ferry
 from tests.images import sha256
+from tests.peers import registry
+from tests.peers.conftest import need
 
 pytestmark = pytest.mark.slow
 
@@ -133,6 +135,19 @@ def test_import_from_a_pipe(large: Large, ferry: Ferry) -> None:
         check_peak(begun(ferry, "import", "-", NAME, stdin=cat.stdout))
     described = json.loads(ferry.text("inspect", NAME))
     assert described[0]["RootFS"]["Layers"] == [large.diff_id]
+
+
+@pytest.mark.peer
+def test_push_and_pull(large: Large, ferry: Ferry, tmp_path: Path) -> None:
+    need("docker-registry", "setpriv")
+    with registry.running(tmp_path / "registry") as at:
+        name = f"{at.address}/{NAME}"
+        check_peak(begun(ferry, "load", "-i", large.archive, "-t", name))
+        for compression in ("gzip", "zstd", "none"):
+            check_peak(begun(ferry, "push", "-q", "--compress", compression, name))
+        shutil.rmtree(ferry.root)
+        check_peak(begun(ferry, "pull", "-q", name))
+    assert ferry.text("images", "-q", "--no-trunc") == large.image_id
 
 
 def test_load_and_save(large: Large, ferry: Ferry, tmp_path: Path) -> None:

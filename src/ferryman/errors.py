@@ -38,6 +38,10 @@ class ImageNotFound(FerryError):
     """No image here answers to the name, ID or digest that was given."""
 
 
+class RegistryError(FerryError):
+    """What a registry, or the way to it, does not let us have; in docker's words."""
+
+
 class Conflict(FerryError):
     """What was asked for would break what is there; docker asks for ``--force`` here."""
 

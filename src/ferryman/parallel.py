@@ -13,13 +13,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def run(jobs: Sequence[Callable[[], T]], stop: threading.Event) -> list[T]:
+def run(
+    jobs: Sequence[Callable[[], T]], stop: threading.Event, at_once: int | None = None
+) -> list[T]:
     """Run the jobs, as many at once as there are processors, and return their results in order.
+
+    Jobs that wait, for a network, may be more than that: `at_once`.
 
     The first error ends it: `stop` is set, which running jobs are to look at, no other job is
     begun, and the error is raised once all threads are done.  Ctrl-C does the same.
     """
-    if len(jobs) <= 1 or cores() == 1:
+    at_once = at_once or cores()
+    if len(jobs) <= 1 or at_once == 1:
         return [job() for job in jobs]
     results: list[T | None] = [None] * len(jobs)
     errors: list[BaseException] = []
@@ -46,7 +51,7 @@ def run(jobs: Sequence[Callable[[], T]], stop: threading.Event) -> list[T]:
 
     # Jobs are waited for, not threads: Ctrl-C may come while one is being started.
     try:
-        for n in range(min(cores(), len(jobs))):
+        for n in range(min(at_once, len(jobs))):
             threading.Thread(target=work, name=f"job-{n}", daemon=True).start()
         with changed:
             changed.wait_for(lambda: not running and (stop.is_set() or begun == len(jobs)))

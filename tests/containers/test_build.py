@@ -140,7 +140,7 @@ def test_a_failing_step(context: Context) -> None:
         ("# nothing\n", "file with no instructions"),
         ("\0\1\2", "unknown instruction"),
         ("FROM box:1\nRUNN x\n", "Dockerfile:2: unknown instruction: RUNN (did you mean RUN?)"),
-        ("FROM nothere\n", "Dockerfile:1: nothere: not found"),
+        ("FROM 127.0.0.1:1/nothere\n", "Dockerfile:1: 127.0.0.1:1/nothere: not found"),
         (
             "FROM box:1 AS a\nCOPY --from=b /x /\nFROM box:1 AS b\nCOPY --from=a /x /\n",
             "cannot copy",
@@ -152,7 +152,7 @@ def test_a_failing_step(context: Context) -> None:
         ("FROM box:1\nCOPY --chown=nobody1 Dockerfile /\n", "unable to find user nobody1"),
         ("FROM box:1\nUSER nobody1\nRUN true\n", "unable to find user nobody1"),
         ("FROM box:1\nCOPY Dockerfile /bin/sh/x\n", "Dockerfile:2: "),
-        ("FROM box:1\nRUN --mount=from=nothere,target=/x true\n", "nothere: not found"),
+        ("FROM box:1\nRUN --mount=from=127.0.0.1:1/x,target=/x true\n", "127.0.0.1:1/x: not found"),
         ("FROM box:1\nRUN --mount=type=secret,id=a,required true\n", "secret a: not found"),
     ],
 )

@@ -57,7 +57,14 @@ def test_what_cannot_be_run(box: Ferry, command: list[str], code: int, words: st
 
 
 def test_no_such_image(box: Ferry) -> None:
-    assert "No such image: missing:latest" in said(box, "run", "missing", code=125)
+    words = said(box, "run", "--pull", "never", "127.0.0.1:1/missing", code=125)
+    assert words == "Error: No such image: 127.0.0.1:1/missing:latest"
+    done = box(*RUN, "127.0.0.1:1/missing", check=False)
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert done.stderr.decode().splitlines() == [
+        "Unable to find image '127.0.0.1:1/missing:latest' locally",
+        'Error: Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused',
+    ]
 
 
 def test_the_image_decides_where_the_user_does_not(box: Ferry, tmp_path: Path) -> None:

@@ -232,6 +232,51 @@ def compressor(fd: int, name: str, level: int | None, threads: int) -> Compresso
     return cast(Compressor, chosen.stream_writer(out, closefd=True))
 
 
+def compressed(stream: Stream, name: str, level: int | None) -> Stream:
+    """Return what a stream becomes when it is compressed: the same bytes each time."""
+    if name == "gzip":
+        from isal import isal_zlib
+
+        gzip = isal_zlib.compressobj(1 if level is None else level, wbits=31)
+        return _Compressed(stream, cast(_Deflater, gzip))
+    import zstandard
+
+    chosen = zstandard.ZstdCompressor(level=level or 3, write_checksum=True)
+    return _Compressed(stream, chosen.compressobj())
+
+
+class _Deflater(Protocol):
+    """The interface that the compressor objects of zlib and zstandard share."""
+
+    def compress(self, data: memoryview, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+class _Compressed(Stream):
+    """What a compressor makes of a stream, as it is asked for."""
+
+    def __init__(self, stream: Stream, deflater: _Deflater) -> None:
+        super().__init__()
+        self._stream = stream
+        self._deflater = deflater
+        self._buffer = memoryview(bytearray(CHUNK))
+        self._made = memoryview(b"")
+        self._over = False
+
+    def readinto(self, view: memoryview) -> int:
+        while not self._made and not self._over:
+            n = self._stream.readinto(self._buffer)
+            self._over = not n
+            made = self._deflater.compress(self._buffer[:n]) if n else self._deflater.flush()
+            self._made = memoryview(made)
+        n = min(len(view), len(self._made))
+        view[:n] = self._made[:n]
+        self._made = self._made[n:]
+        self._at += n
+        return n
+
+
 class _Gzip:
     """gzip in threads; the library's own writer leaves the file that it was given open."""
 

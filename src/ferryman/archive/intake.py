@@ -6,7 +6,8 @@ two cores busy: one hashes what the other reads and writes.
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
 from typing import NamedTuple
 
@@ -35,6 +36,15 @@ class Taken(NamedTuple):
     compression: str = "none"
     diff_id: Digest | None = None
     uncompressed_size: int = 0
+
+
+class Begun(NamedTuple):
+    """A file that has the first bytes of a blob already, and is to get the others."""
+
+    path: str
+    fd: int
+    """Open for writing at its end, and left open."""
+    size: int
 
 
 def nothing(_: int) -> None:
@@ -66,22 +76,20 @@ def take(
     algorithm: str = "sha256",
     advance: Advance = nothing,
     watch: Callable[[memoryview], None] | None = None,
+    begun: Begun | None = None,
 ) -> Taken:
     """Write `size` bytes of a stream (all, when None) to a new file of the lease.
 
-    `watch` sees each piece as it goes by.  Raises InvalidArchive, with `what` as the subject, when
+    `watch` sees each piece as it goes by.  With `begun` it is that file: the stream still has all
+    bytes, of which the first are there.  Raises InvalidArchive, with `what` as the subject, when
     the stream ends early, and StoreError when the store has no room.
     """
     if size is not None:
-        check_room(lease.store, size, what)
-    path = lease.path()
+        check_room(lease.store, size - (begun.size if begun else 0), what)
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        try:
-            running, done = _pump(stream, size, fd, algorithm, advance, watch)
+        with _writing(lease, begun) as (path, fd, skip):
+            running, done = _pump(stream, size, fd, algorithm, advance, watch, skip)
             os.fdatasync(fd)
-        finally:
-            os.close(fd)
     except OSError as e:
         raise _cannot_write(lease.store, what, e) from None
     if size is not None and done < size:
@@ -98,8 +106,11 @@ def take_layer(
     algorithm: str = "sha256",
     advance: Advance = nothing,
     unpack: bool = True,
+    begun: Begun | None = None,
 ) -> Taken:
     """Write a layer to the lease, as it is, and find out its diff ID on the way.
+
+    `begun` is as for `take`; a layer that is to be written uncompressed cannot be begun.
 
     A layer that is compressed in a way for which there is no media type is written uncompressed;
     or, without `unpack`, as it is and without a diff ID.  Raises InvalidArchive, StoreError.
@@ -111,20 +122,29 @@ def take_layer(
         # Diff IDs are sha256 in practice, whatever the blob itself goes by.
         other = digests.hasher() if algorithm != "sha256" else None
         watch = other.update if other else None
-        taken = take(whole, size, lease, what, algorithm=algorithm, advance=advance, watch=watch)
+        taken = take(
+            whole,
+            size,
+            lease,
+            what,
+            algorithm=algorithm,
+            advance=advance,
+            watch=watch,
+            begun=begun,
+        )
         diff_id = digests.finished(other) if other else taken.digest
         return taken._replace(diff_id=diff_id, uncompressed_size=taken.size)
     room = free_space(lease.store)
     if form not in ("gzip", "zstd"):
         if not unpack:
-            return take(whole, size, lease, what, algorithm=algorithm, advance=advance)
+            return take(whole, size, lease, what, algorithm=algorithm, advance=advance, begun=begun)
         check_room(lease.store, size, what)
         plain = compression.decompressed(Counted(Limited(whole, size), advance), form, what)
         taken = take(Bounded(plain, room, what), None, lease, what)
         return taken._replace(diff_id=taken.digest, uncompressed_size=taken.size)
     # The compressed bytes go to the disk as the decompressor asks for them; what it makes of them
     # is only hashed.
-    with _Tee(whole, size, lease, what, algorithm, advance) as tee:
+    with _Tee(whole, size, lease, what, algorithm, advance, begun) as tee:
         plain = Bounded(compression.decompressed(tee, form, what), room, what)
         running, uncompressed = _pump(plain, None, None, "sha256", nothing, None)
         taken = tee.finish()
@@ -161,14 +181,18 @@ def _pump(
     algorithm: str,
     advance: Advance,
     watch: Callable[[memoryview], None] | None,
+    skip: int = 0,
 ) -> tuple[Hash, int]:
-    """Read to the end (or `size`), hash, write if there is where to; return hash and length."""
+    """Read to the end (or `size`), hash, write if there is where to; return hash and length.
+
+    The first `skip` bytes are written already.
+    """
     running = digests.hasher(algorithm)
     if size is not None and size <= CHUNK:
         content = stream.read(size)
         running.update(content)
         if fd is not None:
-            write_all(fd, content)
+            write_all(fd, memoryview(content)[skip:])
         if watch:
             watch(memoryview(content))
         advance(len(content))
@@ -197,7 +221,7 @@ def _pump(
                 break
             full.put((buffer, n))
             if fd is not None:
-                write_all(fd, view[:n])
+                write_all(fd, view[:n][max(0, skip - done) :])
             if watch:
                 watch(view[:n])
             done += n
@@ -211,14 +235,35 @@ def _pump(
     return running, done
 
 
+@contextmanager
+def _writing(lease: Lease, begun: Begun | None) -> Iterator[tuple[str, int, int]]:
+    """Give a file to write to: its path, its descriptor, and how much of it is there."""
+    if begun:
+        yield begun
+        return
+    path = lease.path()
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        yield path, fd, 0
+    finally:
+        os.close(fd)
+
+
 class _Tee(Stream):
     """A stream that writes and hashes all that is read from it."""
 
     def __init__(
-        self, stream: Stream, size: int, lease: Lease, what: str, algorithm: str, advance: Advance
+        self,
+        stream: Stream,
+        size: int,
+        lease: Lease,
+        what: str,
+        algorithm: str,
+        advance: Advance,
+        begun: Begun | None,
     ) -> None:
         super().__init__()
-        check_room(lease.store, size, what)
+        check_room(lease.store, size - (begun.size if begun else 0), what)
         self._stream = stream
         self._size = size
         self._lease = lease
@@ -226,25 +271,25 @@ class _Tee(Stream):
         self._algorithm = algorithm
         self._advance = advance
         self._hash = digests.hasher(algorithm)
-        self._path = lease.path()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._writing = ExitStack()
         try:
-            self._fd = os.open(self._path, flags, 0o644)
+            file = self._writing.enter_context(_writing(lease, begun))
         except OSError as e:
             raise _cannot_write(lease.store, what, e) from None
+        self._path, self._fd, self._skip = file
 
     def __enter__(self) -> "_Tee":
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+        self._writing.close()
 
     def readinto(self, view: memoryview) -> int:
         n = self._stream.readinto(view[: max(0, self._size - self._at)])
-        self._at += n
+        there, self._at = max(0, self._skip - self._at), self._at + n
         self._hash.update(view[:n])
         try:
-            write_all(self._fd, view[:n])
+            write_all(self._fd, view[:n][there:])
         except OSError as e:
             raise _cannot_write(self._lease.store, self._what, e) from None
         self._advance(n)

@@ -158,6 +158,24 @@ class RewoundStream(Stream):
         return n
 
 
+class Chained(Stream):
+    """Two streams, one after the other."""
+
+    def __init__(self, first: Stream, second: Stream) -> None:
+        """Give what `first` has, then what `second` has."""
+        super().__init__()
+        self._parts = [first, second]
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill (part of) the view, return how many bytes that was; 0 at the end."""
+        while self._parts and view:
+            if n := self._parts[0].readinto(view):
+                self._at += n
+                return n
+            del self._parts[0]
+        return 0
+
+
 class Counted(Stream):
     """A stream whose reader tells how far it has come."""
 

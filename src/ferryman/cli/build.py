@@ -30,7 +30,7 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 )
 @click.option("--target", default="", help="The stage to build")
 @switch("--no-cache", "Do not use the cache")
-@switch("--pull", "Attempt to pull newer images (they have to be in the store for now)")
+@switch("--pull", "Pull all base images, whether they are here or not")
 @click.option("--platform", default="", metavar="OS/ARCH", help="The platform to build for")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Labels of the image")
 @click.option(
@@ -111,8 +111,6 @@ def command(
         raise UsageError(f"network mode {network} not supported by a build: default, none or host")
     if len(outputs) > 1:
         raise UsageError("one --output is supported")
-    if pull:
-        click.echo("--pull: base images are taken from the store", err=True)
     names = [reference.parse(tag) for tag in tags]
     to = build_output.parse(outputs[0]) if outputs else build_output.Output("image", "")
     request = Request(
@@ -134,6 +132,7 @@ def command(
             means=_means(secrets, agents, hosts, proxies, shm_size, volumes),
             tell=tell,
             keep=to.type == "image",
+            newest=pull,
             then=lambda image_id: build_output.write(store, image_id, names, to),
         )
     if iidfile:

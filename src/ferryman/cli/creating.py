@@ -1,11 +1,12 @@
 """What ``run`` and ``create`` have in common: the container that is asked for, made."""
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from ferryman.errors import FerryError, ImageNotFound, InvalidFlag
+from ferryman.errors import FerryError, ImageNotFound
 
 if TYPE_CHECKING:
     from ferryman.cli.run_flags import Requested
@@ -22,9 +23,12 @@ class CannotRun(FerryError):
 def created(store: "Store", requested: "Requested") -> "Container":
     """Make the container that was asked for, and tell what the user should know of it.
 
-    Raises CannotRun, InvalidFlag.
+    Its image is pulled if it is not here, or always, or never: as was asked.  Raises CannotRun,
+    InvalidFlag.
     """
+    from ferryman.cli.pulling import pulled
     from ferryman.image import platform as platforms
+    from ferryman.image import reference
     from ferryman.operations.create import create
 
     id_file = requested.host_config.container_id_file
@@ -33,24 +37,38 @@ def created(store: "Store", requested: "Requested") -> "Container":
             f"container ID file found, make sure the other container isn't running or delete "
             f"{id_file}"
         )
-    if requested.pull == "always":
-        raise InvalidFlag("ferry cannot pull yet: load or import the image, without --pull=always")
-    try:
-        container = create(
+    platform = platforms.parse(requested.platform) if requested.platform else None
+
+    def made() -> "Container":
+        return create(
             store,
             requested.image,
             requested.config,
             requested.host_config,
             name=requested.name or None,
             networks_wanted=requested.networks,
-            platform=platforms.parse(requested.platform) if requested.platform else None,
+            platform=platform,
             storage=requested.storage,
             warn=_warn,
         )
-    except ImageNotFound as e:
-        raise CannotRun(
-            f"{e}: it is not here, and ferry cannot pull yet: load or import it first"
-        ) from None
+
+    def pull() -> None:
+        name = reference.parse(requested.image)
+        pulled(store, name, platform=platform, quiet=requested.quiet, on=sys.stderr)
+
+    try:
+        if requested.pull == "always":
+            pull()
+        try:
+            container = made()
+        except ImageNotFound:
+            if requested.pull != "missing" or not _may_be_elsewhere(requested.image):
+                raise
+            if not requested.quiet:
+                name = reference.parse(requested.image).tagged()
+                click.echo(f"Unable to find image '{name.familiar}' locally", err=True)
+            pull()
+            container = made()
     except FerryError as e:
         raise _as_run(e) from None
     if id_file:
@@ -62,6 +80,17 @@ def created(store: "Store", requested: "Requested") -> "Container":
                 f"failed to create the container ID file: open {id_file}: {e.strerror}"
             ) from None
     return container
+
+
+def _may_be_elsewhere(image: str) -> bool:
+    """Tell whether an image is named, and not meant by its ID."""
+    from ferryman.errors import InvalidReference
+    from ferryman.image import reference
+
+    try:
+        return reference.parse(image).path != "library/sha256"
+    except InvalidReference:
+        return False
 
 
 def _warn(warning: str) -> None:

@@ -15,6 +15,8 @@ _COMMANDS = {
     "ls": "images",
     "list": "images",
     "prune": "image_prune",
+    "pull": "pull",
+    "push": "push",
     "rm": "remove",
     "remove": "remove",
     "save": "save",

@@ -106,7 +106,7 @@ def _fields(
         "Repository": row.name.familiar_name if row.name else "<none>",
         "Tag": (row.name.tag if row.name else None) or "<none>",
         # As docker: only where somebody asks for it.
-        "Digest": str(row.image.digest) if row.name and digests else "<none>",
+        "Digest": str(row.image.digest_of(row.name)) if row.name and digests else "<none>",
         "CreatedSince": since(created, now) or unknown,
         "CreatedAt": moment(created),
         "Size": size,

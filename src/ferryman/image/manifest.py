@@ -30,6 +30,17 @@ CONFIG_TYPES = frozenset((OCI_CONFIG, DOCKER_CONFIG))
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
 
+# Where an image was pulled from: a repository's whole name.  What has it came with its bytes, which
+# are sent on as they are.
+PULLED_FROM = "io.ferryman.pulled-from"
+
+# What became of an image when its plain layers were compressed to be pushed under a name: the
+# digest of its manifest at the registry.
+PUSHED_AS = "io.ferryman.pushed-as"
+
+# What a signature or an SBOM came with: the digest of the manifest or index that was pulled.
+CAME_WITH = "io.ferryman.came-with"
+
 _MAX_SIZE = 1 << 62
 
 

@@ -99,6 +99,11 @@ def parse(text: str) -> Reference:
     return Reference(domain, path, tag, digest)
 
 
+def is_tag(text: str) -> bool:
+    """Tell whether a text has the form of a tag."""
+    return _TAG.fullmatch(text) is not None
+
+
 def _invalid(text: str) -> str:
     shown = text if len(text) <= _MAX_NAME else text[:_MAX_NAME] + "…"
     return f"invalid reference format: {shown!r} is not an image name"

@@ -1,6 +1,7 @@
 """Build: an image of a Dockerfile and a context, without a daemon."""
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -9,15 +10,16 @@ from typing import Any
 from ferryman.archive.intake import free_space
 from ferryman.archive.stream import Bounded
 from ferryman.build import instructions, syntax
-from ferryman.build.events import Tell
+from ferryman.build.events import Began, Ended, Said, Tell
 from ferryman.build.execute import Means, clear
 from ferryman.build.history import COMMENT
 from ferryman.build.lines import DockerfileError
 from ferryman.build.plan import BaseImage, Built, Request, plan
 from ferryman.build.run import Job, Result, Sources, run
-from ferryman.errors import FerryError, ImageNotFound, UsageError
+from ferryman.errors import FerryError, ImageNotFound, Interrupted, UsageError
 from ferryman.image import config as configs
 from ferryman.image import manifest as manifests
+from ferryman.image import reference
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor
 from ferryman.image.platform import Platform
@@ -25,6 +27,7 @@ from ferryman.image.reference import Reference
 from ferryman.operations import download, new_image
 from ferryman.operations.build_context import Recipe
 from ferryman.operations.clone import clone
+from ferryman.operations.pull import pull
 from ferryman.operations.remove import remove
 from ferryman.rootfs.lower import Layer
 from ferryman.runtime.finish import now
@@ -50,12 +53,14 @@ def build(
     means: Means = _NO_MEANS,
     tell: Tell = lambda event: None,
     keep: bool = True,
+    newest: bool = False,
     then: Callable[[Digest], None] = lambda image_id: None,
 ) -> Digest:
     """Build an image, give it its names, and return its ID.
 
-    Without `keep` the store has it only while `then` is called with its ID.  Raises BuildError,
-    and what is wrong with the store and this machine.
+    Base images that are not here are pulled; with `newest`, all are.  Without `keep` the store has
+    it only while `then` is called with its ID.  Raises BuildError, and what is wrong with the store
+    and this machine.
     """
     if not recipe.text:
         raise BuildError(f"the Dockerfile cannot be empty: {recipe.name}")
@@ -64,7 +69,7 @@ def build(
         stages = instructions.stages(dockerfile.instructions)
         clear(store)
         with working(store) as lease:
-            bases = _Bases(store, lease)
+            bases = _Bases(store, lease, tell, newest=newest)
             built = plan(stages, dockerfile.escape, request, bases.find)
             epoch = _epoch(request.arguments)
             job = Job(
@@ -93,21 +98,47 @@ def build(
 
 
 class _Bases:
-    """The images of the store that a build stands on."""
+    """The images that a build stands on: of the store, or pulled."""
 
-    def __init__(self, store: Store, lease: Lease) -> None:
+    def __init__(self, store: Store, lease: Lease, tell: Tell, *, newest: bool) -> None:
         self._store = store
         self._lease = lease
+        self._tell = tell
+        self._newest = newest
         self._images: dict[str, Image] = {}
 
     def find(self, name: str, platform: Platform) -> BaseImage:
+        if self._newest:
+            self._pull(name, platform)
+        try:
+            return self._found(name, platform)
+        except ImageNotFound:
+            if self._newest:
+                raise
+        self._pull(name, platform)
+        return self._found(name, platform)
+
+    def _pull(self, name: str, platform: Platform) -> None:
+        wanted = reference.parse(name).tagged()
+        title = f"[internal] pull {wanted.canonical}"
+        begun = time.monotonic()
+
+        def tell(subject: str, words: str) -> None:
+            self._tell(Said(title, f"{subject}: {words}\n".encode()))
+
+        self._tell(Began(title))
+        try:
+            pull(self._store, wanted, platform=platform, tell=tell)
+        except FerryError as e:
+            if isinstance(e, Interrupted):
+                raise
+            self._tell(Ended(title, time.monotonic() - begun, error=str(e)))
+            raise DockerfileError(f"{name}: not found: it cannot be pulled: {e}") from None
+        self._tell(Ended(title, time.monotonic() - begun))
+
+    def _found(self, name: str, platform: Platform) -> BaseImage:
         with reading(self._store):
-            try:
-                image = find(self._store, name, platform)
-            except ImageNotFound:
-                raise DockerfileError(
-                    f"{name}: not found: it is not in the store; bring it here with ferry load"
-                ) from None
+            image = find(self._store, name, platform)
             digests = [image.digest, image.id, *(layer.id for layer in image.layers)]
             self._lease.protect(digests)
             content = read_document(self._store, image.manifest.config)

@@ -59,9 +59,12 @@ def _sort_name(row: Row) -> str:
 
 
 def _names(image: Image, patterns: Sequence[str]) -> Sequence[Reference | None]:
+    # A digest by which an image was pulled is a row of its own only where nothing else names it.
+    tagged = {name.name for name in image.names if name.tag}
+    names = [name for name in image.names if name.tag or name.name not in tagged]
     if not patterns:
-        return image.names or (None,)
-    return [name for name in image.names if any(matches(name, p) for p in patterns)]
+        return names or (None,)
+    return [name for name in names if any(matches(name, p) for p in patterns)]
 
 
 _TESTS = ("before", "dangling", "label", "label!", "since", "until")

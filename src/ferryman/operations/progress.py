@@ -7,6 +7,10 @@ Progress = Callable[[str, str, int, int], None]
 it ("Loading layer"), the bytes done so far and the bytes in all (0 when that is not known).
 Several threads may call it at once."""
 
+Tell = Callable[[str, str], None]
+"""Called with a subject (a tag, twelve characters of a layer's digest) and what became of it, as
+docker says it.  Several threads may call it at once."""
+
 
 def silent(subject: str, action: str, done: int, total: int) -> None:
     """Take no notice of progress."""
@@ -22,3 +26,7 @@ def counter(progress: Progress, subject: str, action: str, total: int) -> Callab
         progress(subject, action, done, total)
 
     return advance
+
+
+def untold(subject: str, words: str) -> None:
+    """Take no notice."""

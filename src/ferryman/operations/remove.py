@@ -12,9 +12,9 @@ from ferryman.operations import mountable
 from ferryman.runtime import record
 from ferryman.runtime.finish import settled
 from ferryman.runtime.record import Container
-from ferryman.store import collect
+from ferryman.store import collect, partial
 from ferryman.store.images import Image, all_images, referenced, resolve
-from ferryman.store.index import Entry, nameless, update
+from ferryman.store.index import Entry, came_with, entries, nameless, update
 from ferryman.store.layout import Store
 from ferryman.store.lease import reading
 
@@ -53,7 +53,8 @@ def remove(store: Store, text: str, *, force: bool = False) -> Removed:
             raise _in_use(image, name, user, runs=runs)
         targets = _targets(store, image) if by_id else [image.target]
         same = {target.digest for target in targets}
-        needed = {blob.id for target in targets for blob in referenced(store, target)}
+        with_it = [entry.target for entry in entries(store) if came_with(entry) in same]
+        needed = {x.id for target in [*targets, *with_it] for x in referenced(store, target)}
     going = image.names if by_id else (name,) if name else ()
 
     def change(before: list[Entry]) -> list[Entry]:
@@ -123,7 +124,8 @@ def _sorted(names: Iterable[Reference]) -> tuple[Reference, ...]:
 def prune(store: Store, keep: Callable[[Image], bool]) -> Pruned:
     """Remove all images but those to keep, and every blob that nothing needs.
 
-    An image that a container stands on is kept.  Raises StoreError.
+    An image that a container stands on is kept.  What an old pull has left unfinished goes, too.
+    Raises StoreError.
     """
     with reading(store):
         used = {target.id for target in collect.pinned(store)}
@@ -143,6 +145,7 @@ def prune(store: Store, keep: Callable[[Image], bool]) -> Pruned:
     update(store, change)
     gone = collect.collect(store)
     layers, made = mountable.prune(store)
+    unfinished = partial.prune(store)
     # A layer that several of them had goes with the last one.
     deleted: list[tuple[Digest, ...]] = []
     told: set[Digest] = set()
@@ -155,5 +158,5 @@ def prune(store: Store, keep: Callable[[Image], bool]) -> Pruned:
             for image, digests in zip(going, reversed(deleted), strict=True)
         ),
         layers,
-        sum(gone.values()) + made,
+        sum(gone.values()) + made + unfinished,
     )

@@ -128,4 +128,5 @@ def _remove(store: Store, digest: Digest) -> int:
     size = os.stat(path).st_size
     os.unlink(path)
     remove(store.layer_record(digest))
+    remove(store.compressed_record(digest))
     return size

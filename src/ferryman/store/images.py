@@ -1,7 +1,7 @@
 """What a name, an ID or a digest stands for: images, read from the index and the blobs."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ferryman.errors import ImageNotFound, InvalidImage, InvalidReference, StoreError
@@ -16,7 +16,7 @@ from ferryman.image.manifest import Descriptor, Index, Manifest
 from ferryman.image.platform import Platform
 from ferryman.image.reference import Reference
 from ferryman.store import blobs, layers
-from ferryman.store.index import Entry, entries
+from ferryman.store.index import Entry, came_with, entries
 from ferryman.store.layout import Store
 
 _MAX_NESTING = 8
@@ -32,6 +32,8 @@ class Image(NamedTuple):
     manifest: Manifest
     config: Config
     names: tuple[Reference, ...]
+    pushed: Mapping[Reference, Digest] = {}
+    """By a name, the digest that it has at its registry, where that is another one."""
 
     @property
     def id(self) -> Digest:
@@ -56,7 +58,12 @@ class Image(NamedTuple):
     @property
     def repo_digests(self) -> list[str]:
         """Each repository that the image has a name in, with the image's digest."""
-        return list(dict.fromkeys(f"{name.familiar_name}@{self.digest}" for name in self.names))
+        pairs = (f"{name.familiar_name}@{self.digest_of(name)}" for name in self.names)
+        return list(dict.fromkeys(pairs))
+
+    def digest_of(self, name: Reference) -> Digest:
+        """Return the digest by which the registry of a name knows the image, as far as is known."""
+        return self.pushed.get(name, self.digest)
 
 
 def read_document(store: Store, descriptor: Descriptor) -> bytes:
@@ -151,16 +158,20 @@ def all_images(store: Store) -> list[Image]:
 
 
 def _grouped(store: Store, listed: Iterable[Entry]) -> Iterator[Image]:
+    listed = list(listed)
+    pushed = _pushed(listed)
     names: dict[Digest, list[Reference]] = {}
     targets: dict[Digest, Descriptor] = {}
     for entry in listed:
+        if came_with(entry):
+            continue
         targets.setdefault(entry.digest, entry.target)
         group = names.setdefault(entry.digest, [])
         if entry.name:
             group.append(entry.name)
     for digest, target in targets.items():
         try:
-            yield of_target(store, target, names[digest])
+            yield of_target(store, target, names[digest])._replace(pushed=pushed)
         except ImageNotFound:
             continue  # an artifact, put there by another tool
 
@@ -184,7 +195,8 @@ def resolve(
     listed = entries(store)
     if entry := _by_name(listed, text):
         names = [e.name for e in listed if e.digest == entry.digest and e.name]
-        return of_target(store, entry.target, names, platform), entry.name
+        image = of_target(store, entry.target, names, platform)
+        return image._replace(pushed=_pushed(listed)), entry.name
     if match := _ID.fullmatch(text):
         prefix = match.group(1)
         everything = list(_grouped(store, listed))
@@ -199,8 +211,13 @@ def resolve(
             together = tuple(name for each in images for name in each.names)
             if platform:
                 image = of_target(store, image.target, together, platform)
+                image = image._replace(pushed=_pushed(listed))
             return image._replace(names=together), None
     raise ImageNotFound(f"No such image: {_shown(text)}")
+
+
+def _pushed(listed: Iterable[Entry]) -> Mapping[Reference, Digest]:
+    return {e.name: e.pushed_as for e in listed if e.name and e.pushed_as}
 
 
 def _by_name(listed: Sequence[Entry], text: str) -> Entry | None:
@@ -214,7 +231,9 @@ def _by_name(listed: Sequence[Entry], text: str) -> Entry | None:
         raise
     if wanted.digest:
         for entry in listed:
-            if entry.name and entry.name.name == wanted.name and entry.digest == wanted.digest:
+            if not entry.name or entry.name.name != wanted.name:
+                continue
+            if wanted.digest in (entry.digest, entry.pushed_as):
                 return entry
         return None
     wanted = wanted.tagged()

@@ -14,7 +14,16 @@ from ferryman.image import digest as digests
 from ferryman.image import reference
 from ferryman.image.decode import decode, encode
 from ferryman.image.digest import Digest
-from ferryman.image.manifest import IMAGE_NAME, OCI_INDEX, REF_NAME, Descriptor, Index, check
+from ferryman.image.manifest import (
+    CAME_WITH,
+    IMAGE_NAME,
+    OCI_INDEX,
+    PUSHED_AS,
+    REF_NAME,
+    Descriptor,
+    Index,
+    check,
+)
 from ferryman.image.reference import Reference
 from ferryman.store import durable
 from ferryman.store.layout import Store
@@ -35,6 +44,15 @@ class Entry(NamedTuple):
         """The digest of the manifest or index that is pointed to."""
         return Digest(self.target.digest)
 
+    @property
+    def pushed_as(self) -> Digest | None:
+        """The digest by which the registry of the name knows it, if that is another one."""
+        text = (self.target.annotations or {}).get(PUSHED_AS, "") if self.name else ""
+        try:
+            return digests.parse(text) if text else None
+        except InvalidImage:
+            return None
+
 
 def entries(store: Store) -> list[Entry]:
     """Return all that the store holds, in the order of its index; raises StoreError."""
@@ -53,13 +71,14 @@ def update(store: Store, change: Callable[[list[Entry]], Sequence[Entry]]) -> No
     """Replace the index by what `change` makes of it, while nobody else can.
 
     Everything that the new index points to must be on disk.  When `change` raises, nothing has
-    changed.  Raises StoreError when the store cannot be written.
+    changed.  Signatures and SBOMs go with what they came with.  Raises StoreError when the store
+    cannot be written.
     """
     try:
         with locked(f"{store.meta}/index.lock"):
             before = entries(store)
-            after = change(list(before))
-            if list(after) != before:
+            after = _without_orphans(change(list(before)))
+            if after != before:
                 index = Index(
                     schema_version=2,
                     media_type=OCI_INDEX,
@@ -96,8 +115,27 @@ def all_named(before: Sequence[Entry], targets: Mapping[Reference, Descriptor]) 
     after = [
         e for e in before if e.name not in new and (e.name or e.target.digest not in newly_named)
     ]
-    after += [Entry(target, name) for name, target in new.items()]
+    after += [Entry(_unpushed(target), name) for name, target in new.items()]
     return all_kept(after, [e.target for e in before if e.name in new])
+
+
+def pushed(
+    before: Sequence[Entry], name: Reference, target: Descriptor, digest: Digest
+) -> list[Entry]:
+    """Return the entries with the digest that a name's target has at the registry by now."""
+    changed = {**(_unpushed(target).annotations or {})}
+    if digest != target.digest:
+        changed[PUSHED_AS] = digest
+    new = msgspec.structs.replace(target, annotations=changed or None)
+    return [
+        Entry(new, name) if e.name == name and e.target.digest == target.digest else e
+        for e in before
+    ]
+
+
+def _unpushed(target: Descriptor) -> Descriptor:
+    annotations = {k: v for k, v in (target.annotations or {}).items() if k != PUSHED_AS}
+    return msgspec.structs.replace(target, annotations=annotations or None)
 
 
 def nameless(before: Sequence[Entry], target: Descriptor) -> list[Entry]:
@@ -110,6 +148,17 @@ def all_kept(before: Sequence[Entry], targets: Iterable[Descriptor]) -> list[Ent
     there = {e.target.digest for e in before}
     missing = {t.digest: t for t in targets if t.digest not in there}
     return [*before, *(Entry(target, None) for target in missing.values())]
+
+
+def came_with(entry: Entry) -> str:
+    """Return the digest of what a signature or SBOM has come with; empty for everything else."""
+    return "" if entry.name else (entry.target.annotations or {}).get(CAME_WITH, "")
+
+
+def _without_orphans(entries: Sequence[Entry]) -> list[Entry]:
+    """Leave out what belongs to nothing any more."""
+    there = {e.target.digest for e in entries if not came_with(e)}
+    return [e for e in entries if not came_with(e) or came_with(e) in there]
 
 
 def _entry(descriptor: Descriptor, store: Store) -> Entry:

@@ -5,9 +5,11 @@
     image/          an OCI image layout: oci-layout, index.json, blobs/<algorithm>/<encoded>
     meta/version    the form of this store; a newer one than ours is refused
     meta/layers/    one record a compressed layer: its diff ID and uncompressed size
+    meta/compressed/  what plain layers become when they are sent away compressed
     meta/leases/    one locked file a running operation: the blobs it relies on
     meta/*.lock     see `lock`
     tmp/<lease>/    everything that a running operation has not finished
+    partial/        blobs that are not whole yet, see `partial`
     layers/<id>/    one folder a layer (the hex of its diff ID) that has been made mountable
     containers/     one folder a container, see runtime.record
     volumes/        one folder a volume, see runtime.volumes
@@ -77,6 +79,11 @@ class Store(NamedTuple):
         """The folder of what is unfinished."""
         return f"{self.root}/tmp"
 
+    @property
+    def partial(self) -> str:
+        """The folder of blobs of which the beginning is here."""
+        return f"{self.root}/partial"
+
     def blobs(self, algorithm: str = "sha256") -> str:
         """Return the folder of the blobs with digests of one algorithm."""
         return f"{self.root}/image/blobs/{algorithm}"
@@ -88,6 +95,10 @@ class Store(NamedTuple):
     def layer_record(self, digest: Digest) -> str:
         """Return the path of what is known of a compressed layer."""
         return f"{self.root}/meta/layers/{digest.algorithm}/{digest.encoded}"
+
+    def compressed_record(self, digest: Digest) -> str:
+        """Return the path of what a plain layer becomes when it is compressed."""
+        return f"{self.root}/meta/compressed/{digest.algorithm}/{digest.encoded}"
 
 
 def default_root() -> str:
@@ -154,5 +165,8 @@ def _make(store: Store) -> None:
 
 
 _PARTS = frozenset(
-    ("image", "meta", "tmp", "layers", "containers", "volumes", "networks", "lost+found")
+    (
+        *("image", "meta", "tmp", "partial", "layers", "containers", "volumes", "networks"),
+        "lost+found",
+    )
 )
