@@ -98,8 +98,9 @@ class Host(NamedTuple):
         subprocess.run(["ip", "-n", self.namespace, "link", "set", "eth0", "down"], check=True)
 
     def mend(self) -> None:
-        """Mend its line."""
+        """Mend its line, and wait until it is reached."""
         subprocess.run(["ip", "-n", self.namespace, "link", "set", "eth0", "up"], check=True)
+        _until_answered(self)
 
     def stop_sshd(self) -> None:
         """Kill its sshd, with all sessions."""

@@ -27,6 +27,8 @@ _ENGINES = ("docker", "podman", "nerdctl", "ctr", "ferry")
 @click.option("--parallel", type=click.IntRange(1), default=8, show_default=True, metavar="N",
               help="Serve so many hosts at once")  # fmt: skip
 @click.option("--no-delta", is_flag=True, help="Send whole layers, never differences of them")
+@click.option("--timeout", type=click.IntRange(3), default=45, show_default=True,
+              metavar="SECONDS", help="Give up a host that is silent so long")  # fmt: skip
 @click.option("--hosts", "file", metavar="FILE", help="Move to the hosts that a file lists")
 @click.option("--platform", metavar="OS/ARCH", help="Move only the given platform")
 @click.option("-q", "--quiet", is_flag=True, help="Suppress the progress output")
@@ -38,6 +40,7 @@ def command(
     limit: str | None,
     parallel: int,
     no_delta: bool,
+    timeout: int,
     file: str | None,
     platform: str | None,
     quiet: bool,
@@ -55,7 +58,7 @@ def command(
     store = chosen_store()
     names, hosts = _divided(store, arguments, file)
     options = move.Options(
-        via or "", memory(limit) if limit else None, parallel, dry_run, not no_delta
+        via or "", memory(limit) if limit else None, parallel, dry_run, not no_delta, timeout
     )
     wanted = platforms.parse(platform) if platform else None
     with shown(quiet=quiet or as_json, on=sys.stderr) as progress:

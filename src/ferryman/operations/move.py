@@ -19,7 +19,7 @@ from ferryman.store import blobs, layers
 from ferryman.store.images import of_target, read_document, walk
 from ferryman.store.layout import Store
 from ferryman.transfer import by_agent, by_archive, by_pull, engines
-from ferryman.transfer.channel import Channel, opened
+from ferryman.transfer.channel import SILENCE, Channel, opened
 from ferryman.transfer.differences import Differences
 from ferryman.transfer.line import Pace
 from ferryman.transfer.place import Place
@@ -46,6 +46,8 @@ class Options(NamedTuple):
     dry_run: bool = False
     delta: bool = True
     """Whether layers may be sent as differences."""
+    silence: int = SILENCE
+    """After how many seconds without a sign a host is given up."""
 
 
 class Moved(NamedTuple):
@@ -118,9 +120,9 @@ def _bring(
     moved = Moved(place.name)
     try:
         tell(place.name, "Connecting", 0, 0)
-        with opened(place, ask_nothing=not alone) as channel:
+        with opened(place, ask_nothing=not alone, silence=means.options.silence) as connected:
             tell(place.name, "Looking", 0, 0)
-            host = _Host(channel, means, partial(tell, place.name))
+            host = _Host(connected, means, partial(tell, place.name))
             for image in images:
                 done, sent = host.bring(image)
                 moved = moved._replace(plans=(*moved.plans, done), sent=moved.sent + sent)

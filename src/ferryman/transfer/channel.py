@@ -19,8 +19,9 @@ from ferryman.errors import FerryError
 from ferryman.transfer.place import Place
 
 _SSH = "FERRY_SSH_COMMAND"
-_CONNECT_SECONDS = 30
-_ALIVE_SECONDS = 15
+SILENCE = 45
+"""How many seconds nothing may be heard of a host before it is given up."""
+_SIGNS = 3
 _MAX_SAID = 64 << 20
 _MAX_TOLD = 64 << 10
 _ASK_SECONDS = 300.0
@@ -120,10 +121,11 @@ class Channel(NamedTuple):
 
 
 @contextmanager
-def opened(place: Place, *, ask_nothing: bool = False) -> Iterator[Channel]:
+def opened(place: Place, *, ask_nothing: bool = False, silence: int = SILENCE) -> Iterator[Channel]:
     """Connect to a place and give the channel; raises HostError.
 
-    With `ask_nothing` ssh fails where it would ask for a password.
+    With `ask_nothing` ssh fails where it would ask for a password; it gives a host up after so
+    many seconds of `silence`.
     """
     if not place.destination:
         yield Channel(place)
@@ -135,7 +137,7 @@ def opened(place: Place, *, ask_nothing: bool = False) -> Iterator[Channel]:
     path = f"{folder}/s"
     common = [
         *ssh,
-        *("-o", f"ControlPath={path}", "-o", f"ConnectTimeout={_CONNECT_SECONDS}", "-T"),
+        *("-o", f"ControlPath={path}", "-o", f"ConnectTimeout={silence}", "-T"),
         *(("-p", str(place.port)) if place.port else ()),
     ]
     tail = ("--", place.destination)
@@ -145,7 +147,8 @@ def opened(place: Place, *, ask_nothing: bool = False) -> Iterator[Channel]:
             [
                 *common,
                 *("-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-N"),
-                *("-o", f"ServerAliveInterval={_ALIVE_SECONDS}", "-o", "ServerAliveCountMax=3"),
+                *("-o", f"ServerAliveInterval={max(1, silence // _SIGNS)}"),
+                *("-o", f"ServerAliveCountMax={_SIGNS}"),
                 *("-o", f"BatchMode={'yes' if ask_nothing else 'no'}"),
                 *("-o", "ExitOnForwardFailure=yes", "-o", "ForwardX11=no", "-o", "ForwardAgent=no"),
                 *tail,

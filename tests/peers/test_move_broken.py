@@ -1,0 +1,199 @@
+"""``ferry move`` over lines that break: one clear error, nothing half there, less the next time."""
+
+import os
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.disks import small_disk
+from tests.ferry import Ferry
+from tests.peers.hosts import Host, Network, Sender, host, network, sshd, with_docker, with_ferry
+
+pytestmark = [pytest.mark.peer, pytest.mark.slow]
+
+# Enough to say that it works; more by hand.
+ROUNDS = int(os.environ.get("FERRY_TEST_ROUNDS", "6"))
+LAYER = 8 << 20
+LAYERS = 3
+NAME = "ferry-test/broken:1"
+
+
+@pytest.fixture(scope="module")
+def hosts(private: Path) -> Iterator[Network]:
+    with network(private / "broken") as made:
+        yield made
+
+
+@pytest.fixture
+def sender(hosts: Network, tmp_path: Path) -> Sender:
+    """A store with an image of layers that cannot be compressed."""
+    ferry = hosts.ferry(tmp_path / "store")
+    context = tmp_path / "context"
+    context.mkdir()
+    lines = ["FROM scratch"]
+    for i in range(LAYERS):
+        (context / f"{i}").write_bytes(random.Random(i).randbytes(LAYER))
+        lines.append(f"COPY {i} /{i}")
+    (context / "Dockerfile").write_text("\n".join(lines))
+    ferry("build", "-q", "-t", NAME, context)
+    return ferry
+
+
+def begun(sender: Sender, made: Host, *flags: str) -> "subprocess.Popen[bytes]":
+    return sender.popen("move", "-q", "--timeout", "3", *flags, NAME, made.name)
+
+
+def failed(process: "subprocess.Popen[bytes]", made: Host) -> None:
+    """Wait for a bad end: one line that names the host."""
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1, said
+    (line,) = said.decode().splitlines()
+    assert line.startswith(f"Error: {made.name}: ")
+
+
+def at_once(process: "subprocess.Popen[bytes]", made: Host, bytes_gone: int) -> None:
+    """Wait until so many bytes are on the wire, or it is over."""
+    start = made.wire()
+    deadline = time.monotonic() + 60
+    while made.wire() - start < bytes_gone and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", ["line", "sshd"])
+def test_cut_at_any_moment(sender: Sender, hosts: Network, tmp_path: Path, how: str) -> None:
+    """What has arrived before is not sent again."""
+    seed = int(os.environ.get("FERRY_TEST_SEED", "6"))
+    print("seed", seed)
+    moments = random.Random(seed)
+    whole = LAYERS * LAYER
+    with ExitStack() as stack:
+        made = stack.enter_context(host(hosts, f"b{how}", 20 + len(how)))
+        made.give("python3")
+        there = with_ferry(made, tmp_path / "there")
+        for _ in range(ROUNDS):
+            before = made.wire()
+            process = begun(sender, made, "--limit", "12M")
+            at_once(process, made, moments.randrange(whole))
+            if how == "line":
+                made.cut()
+            else:
+                made.stop_sshd()
+            failed(process, made)
+            sent = made.wire() - before
+            assert there.text("images", "--all", "--quiet") == ""
+            if how == "line":
+                made.mend()
+            else:
+                stack.enter_context(sshd(made))
+            before = made.wire()
+            sender("move", "-q", NAME, made.name)
+            # But for what had not been written yet, and the frame that was not whole.
+            assert made.wire() - before < whole - sent + (10 << 20)
+            ours = sender.text("inspect", "-f", "{{.Id}}", NAME)
+            assert there.text("inspect", "-f", "{{.Id}}", NAME) == ours
+            assert "clean" in there.text("system", "check")
+            assert not list((made.folder / "cache").rglob("*/*"))
+            there("rmi", NAME)
+
+
+def test_cut_into_docker(sender: Sender, hosts: Network, private: Path) -> None:
+    """docker alone cannot keep parts: it has nothing, and the next try sends all."""
+    moments = random.Random(7)
+    with host(hosts, "bdock", 30) as made, with_docker(made, private / "bd") as docker:
+        for _ in range(max(2, ROUNDS // 3)):
+            process = begun(sender, made, "--limit", "12M")
+            at_once(process, made, moments.randrange(LAYERS * LAYER))
+            made.cut()
+            failed(process, made)
+            assert docker.text("images", "--quiet") == ""
+            made.mend()
+            sender("move", "-q", NAME, made.name)
+            ours = sender.text("inspect", "-f", "{{.Id}}", NAME)
+            assert docker.text("inspect", "-f", "{{.Id}}", NAME) == ours
+            docker.run("rmi", NAME)
+
+
+def test_a_full_disk(sender: Sender, hosts: Network, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 16 << 20) as disk, host(hosts, "bfull", 31) as made:
+        made.give("python3")
+        (made.folder / "cache").symlink_to(disk)
+        there = with_ferry(made, tmp_path / "there")
+        # The agent would not fit; the store does.
+        sender("move", "-q", NAME, made.name)
+        assert there.text("images", "-q", NAME)
+    with small_disk(tmp_path / "disk", 16 << 20) as disk, host(hosts, "bful2", 32) as made:
+        there = with_ferry(made, disk / "store")
+        failed(begun(sender, made), made)
+        assert there.text("images", "--all", "--quiet") == ""
+        assert "clean" in there.text("system", "check")
+
+
+SAYS = {
+    "endless": "yes; exit 0",
+    "endless errors": "yes >&2; exit 0",
+    "nonsense": 'echo "{"; exit 0',
+    "nothing": "exit 0",
+    "long lines": "head -c 300000 /dev/zero | tr '\\0' x; exit 0",
+    "a digest that is none": 'echo \'{"Id":"sha256:../../x","RepoTags":null,"RootFS":null},\'',
+    "terminal codes": "printf '\\033[2J\\033]0;x\\007' >&2; exit 1",
+}
+
+
+@pytest.mark.parametrize("says", SAYS)
+def test_a_hostile_host(sender: Sender, hosts: Network, says: str) -> None:
+    """Whatever its docker says: one line, nothing of it but letters, and no harm here."""
+    number = 40 + list(SAYS).index(says)
+    with host(hosts, f"hostile{number}", number) as made:
+        made.script(
+            "docker", f'case "$1" in info|--version) echo 20.1 / [];; *) {SAYS[says]};; esac'
+        )
+        process = begun(sender, made)
+        _, said = process.communicate(timeout=100)
+        assert process.returncode == 1
+        (line,) = said.decode().splitlines()
+        assert line.startswith(f"Error: {made.name}: ")
+        assert line.isprintable()
+        assert len(line) < 700
+    assert "clean" in sender.text("system", "check")
+
+
+def test_no_engine(sender: Sender, hosts: Network) -> None:
+    with host(hosts, "bare", 60) as made:
+        process = begun(sender, made)
+        _, said = process.communicate(timeout=60)
+        assert said.decode() == (
+            "Error: bare: there is no docker, podman, nerdctl, ctr or ferry that may be used\n"
+        )
+
+
+def test_no_such_host(sender: Sender) -> None:
+    process = sender.popen("move", "-q", "--timeout", "3", NAME, "ssh://root@127.0.0.1:1")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.startswith(b"Error: ssh://root@127.0.0.1:1: ")
+    assert said.count(b"\n") == 1
+
+
+def test_sixteen_hosts(sender: Sender, hosts: Network, tmp_path: Path) -> None:
+    """All have it in the end; the one that fails does not stop the others."""
+    with ExitStack() as stack:
+        made = [stack.enter_context(host(hosts, f"m{i}", 100 + i)) for i in range(16)]
+        stores: list[Ferry] = []
+        for each in made:
+            each.give("python3")
+            stores.append(with_ferry(each, tmp_path / each.name))
+        made[7].script("ferry", "exit 1")
+        done = sender("move", "--parallel", "16", NAME, *(m.name for m in made), check=False)
+        assert done.returncode == 1
+        assert done.stderr.decode().startswith("Error: m7: ")
+        assert done.stdout.decode().count("done") == 15
+        ours = sender.text("inspect", "-f", "{{.Id}}", NAME)
+        for i, store in enumerate(stores):
+            if i != 7:
+                assert store.text("inspect", "-f", "{{.Id}}", NAME) == ours
