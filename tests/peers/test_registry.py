@@ -138,9 +138,9 @@ def test_what_others_push(
     assert said[0] == f"1: Pulling from of-others/{engine}"
     assert said[-3:] == [f"Digest: {digest}", f"Status: Downloaded newer image for {name}", name]
     seen = in_ferry(ferry, name)
-    # To make it an OCI image, skopeo writes the config anew.
+    # To make it an OCI image, which has to be for zstd, podman and skopeo write the config anew.
     config = skopeo.run("inspect", "--config", "--raw", *INSECURE, f"docker://{name}").stdout
-    assert (sha256(config) == wanted.id) == (engine != "skopeo-zstd")
+    assert sha256(config) == wanted.id or engine in ("podman", "skopeo", "skopeo-zstd")
     assert (seen.id, list(seen.layers), seen.tags) == (
         sha256(config),
         wanted.diff_ids,

@@ -202,6 +202,23 @@ def test_a_token_that_is_never_enough(opened: Store) -> None:
         assert len(server.asked) < 10
 
 
+def test_a_token_that_does_not_allow_it(opened: Store) -> None:
+    """As Docker Hub says it of what does not exist."""
+
+    def guarded(request: Request) -> Reply:
+        if request.path.startswith("/token"):
+            return Reply(200, {}, b'{"token": "t"}')
+        realm = f"http://{request.headers['Host']}/token"
+        challenge = f'Bearer realm="{realm}",error="insufficient_scope"'
+        return Reply(401, {"WWW-Authenticate": challenge}, b'{"errors":[{"code":"UNAUTHORIZED"}]}')
+
+    with serving(guarded) as server:
+        assert refused(opened, server) == (
+            f"pull access denied for {server.address}/app, repository does not exist or may "
+            "require 'docker login': denied: requested access to the resource is denied"
+        )
+
+
 def test_a_manifest_without_an_end(opened: Store) -> None:
     def endless() -> Iterator[bytes]:
         while True:

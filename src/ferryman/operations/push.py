@@ -9,7 +9,7 @@ An image that was pulled keeps its manifest in any case.
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial as bound
 from typing import Any, NamedTuple
 
@@ -151,9 +151,11 @@ def _origins(store: Store, listed: Sequence[Entry], name: Reference) -> Mapping[
             paths.add(pulled.removeprefix(f"{name.domain}/"))
     for target, paths in places.values():
         if others := sorted(paths - {name.path}):
-            for blob in referenced(store, target):
-                known = found.setdefault(blob.digest, [])
-                known += [path for path in others if path not in known]
+            # One that is damaged is no hindrance to pushing another.
+            with suppress(StoreError):
+                for blob in referenced(store, target):
+                    known = found.setdefault(blob.digest, [])
+                    known += [path for path in others if path not in known]
     return found
 
 

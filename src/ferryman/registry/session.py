@@ -29,6 +29,8 @@ _MAX_ERROR = 64 << 10
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _BUSY = frozenset((429, 500, 502, 503, 504))
 
+_DENIED = "denied: requested access to the resource is denied"
+
 _LIMITS = Limits()
 
 
@@ -256,6 +258,8 @@ class Session:
         words = ", ".join(each.words for each in errors[:3])
         code = errors[0].code if errors else ""
         place = f'{method.capitalize()} "{answer.url.shown}"'
+        if answer.status == 401 and _insufficient(answer):
+            return Denied(f"{place}: {_DENIED}", "DENIED", 401)
         if answer.status == 401:
             if not known and not words and self._first("basic"):
                 words = "no basic auth credentials"
@@ -270,6 +274,12 @@ class Session:
         busy = Busy(f"{place}: {words}", code, answer.status)
         busy.wait = answer.header("Retry-After")
         return busy
+
+
+def _insufficient(answer: Answer) -> bool:
+    """Tell whether a registry knows who asks, and does not let them (RFC 6750, section 3.1)."""
+    found = challenges.parse(answer.every("WWW-Authenticate"))
+    return any(each.parameters.get("error") == "insufficient_scope" for each in found)
 
 
 def _seconds(text: str) -> float:

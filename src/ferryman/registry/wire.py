@@ -81,6 +81,8 @@ class Answer:
 
     def content(self, limit: int) -> bytes:
         """Return a small body whole; raises Broken, and RegistryError when it is too large."""
+        if self._over:
+            return b""  # the connection is somebody else's by now
         self._connection.wire.deadline = time.monotonic() + self._pool.limits.head
         parts = bytearray()
         view = memoryview(bytearray(min(limit, _DRAINED) + 1))
