@@ -99,7 +99,9 @@ def _pair(
         )
         mtime = ["--mtime=@1700000000"] if same else []
         tar = ("tar", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", *mtime)
-        subprocess.run([*tar, "-cf", folder / f"{name}.tar", "-C", folder / name, "usr"], check=True)
+        subprocess.run(
+            [*tar, "-cf", folder / f"{name}.tar", "-C", folder / name, "usr"], check=True
+        )
     return folder / "old.tar", folder / "new.tar"
 
 
