@@ -20,6 +20,9 @@ _MAGIC = {
 HEAD = 6
 """How many of the first bytes `recognise` needs."""
 
+ENCRYPTED = (b"age-encryption.org/v", b"-----BEGIN AGE ENCRYPTED FILE-----")
+"""How what age has encrypted begins."""
+
 # Memory that a hostile header may make a decompressor use: `xz -9` needs 65 MiB, `zstd --long` 128.
 _MAX_MEMORY = 128 << 20
 

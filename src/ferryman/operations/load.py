@@ -11,6 +11,7 @@ from ferryman.archive.bases import Base
 from ferryman.archive.candidate import Candidate, Layer
 from ferryman.archive.intake import Taken
 from ferryman.archive.source import Source
+from ferryman.archive.stream import Stream
 from ferryman.errors import (
     FerryError,
     ImageNotFound,
@@ -70,7 +71,7 @@ class Offered(NamedTuple):
 
 def load(
     store: Store,
-    fd: int,
+    given: int | Stream,
     what: str,
     *,
     only: Sequence[str] = (),
@@ -79,16 +80,17 @@ def load(
     platform: Platform | None = None,
     progress: Progress = silent,
 ) -> list[Loaded]:
-    """Load the images of an archive: a file, a pipe or a folder, from where `fd` stands.
+    """Load the images of an archive: a file, a pipe or a folder, from where a descriptor stands.
 
-    `what` names it in errors.  `only` are the names or IDs of the images to take, all by default;
-    `tags` replace the names that the archive gives.  With `clobber` False a name that stands for
-    another image here keeps doing so.  Raises InvalidArchive, StoreError, ImageNotFound,
-    UsageError; then the store is as it was.
+    It may be a stream, too (see `input.opened`), which is read to its end.  `what` names it in
+    errors.  `only` are the names or IDs of the images to take, all by default; `tags` replace the
+    names that the archive gives.  With `clobber` False a name that stands for another image here
+    keeps doing so.  Raises InvalidArchive, StoreError, ImageNotFound, UsageError; then the store is
+    as it was.
     """
     names = tuple(_new_name(tag) for tag in tags)
     with working(store) as lease:
-        source = _open(fd, what, lease, progress)
+        source = _open(given, what, lease, progress)
         candidates = _chosen(read.candidates(source, platform), only, what)
         if names:
             if len(candidates) > 1:
@@ -110,7 +112,7 @@ def _new_name(text: str) -> Reference:
 
 def offered(
     store: Store,
-    fd: int,
+    given: int | Stream,
     what: str,
     *,
     only: Sequence[str] = (),
@@ -121,13 +123,13 @@ def offered(
 
     Raises InvalidArchive, StoreError, ImageNotFound.
     """
-    source = _open(fd, what, None, progress)
+    source = _open(given, what, None, progress)
     with reading(store):
         candidates = _chosen(read.candidates(source, platform), only, what)
         return [_offer(store, source, candidate) for candidate in candidates]
 
 
-def _open(fd: int, what: str, lease: Lease | None, progress: Progress) -> Source:
+def _open(given: int | Stream, what: str, lease: Lease | None, progress: Progress) -> Source:
     total = 0
 
     def know(size: int) -> None:
@@ -141,7 +143,7 @@ def _open(fd: int, what: str, lease: Lease | None, progress: Progress) -> Source
         done += n
         progress(what, "Reading archive", done, total)
 
-    return read.source(fd, what, lease, advance, know)
+    return read.source(given, what, lease, advance, know)
 
 
 def _chosen(found: list[Candidate], only: Sequence[str], what: str) -> list[Candidate]:
