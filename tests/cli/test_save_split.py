@@ -108,7 +108,7 @@ def test_lost_ones_are_named(full: Ferry, out: Path, tmp_path: Path) -> None:
     said = refusal(full, tmp_path / "new", "-i", volumes(out)[0])
     assert said == f"{out}: volumes 2, 4 are missing (x.tar.002, …)"
     os.unlink(f"{out}.sha256")
-    said = refusal(full, tmp_path / "new", "-i", *_each(volumes(out)))
+    said = refusal(full, tmp_path / "new", *_each(volumes(out)))
     assert said == f"{out}: volumes 2, 4 are missing (x.tar.002, …)"
 
 

@@ -24,6 +24,8 @@ Advance = Callable[[int], None]
 
 _BUFFERS = 4
 _WRITE_BACK = 8 << 20
+# What is only looked at takes no room, but time.
+_MAX_UNPACKED = 1 << 40
 
 
 class Taken(NamedTuple):
@@ -60,7 +62,7 @@ def plain(
 def take(
     stream: Stream,
     size: int | None,
-    lease: Lease,
+    lease: Lease | None,
     what: str,
     *,
     algorithm: str = "sha256",
@@ -69,9 +71,13 @@ def take(
 ) -> Taken:
     """Write `size` bytes of a stream (all, when None) to a new file of the lease.
 
-    `watch` sees each piece as it goes by.  Raises InvalidArchive, with `what` as the subject, when
-    the stream ends early, and StoreError when the store has no room.
+    Without a lease they are looked at and not kept.  `watch` sees each piece as it goes by.  Raises
+    InvalidArchive, with `what` as the subject, when the stream ends early, and StoreError when the
+    store has no room.
     """
+    if lease is None:
+        running, done = _pump(stream, size, None, algorithm, advance, watch)
+        return _whole("", running, algorithm, done, size, what)
     if size is not None:
         check_room(lease.store, size, what)
     path = lease.path()
@@ -84,6 +90,12 @@ def take(
             os.close(fd)
     except OSError as e:
         raise _cannot_write(lease.store, what, e) from None
+    return _whole(path, running, algorithm, done, size, what)
+
+
+def _whole(
+    path: str, running: Hash, algorithm: str, done: int, size: int | None, what: str
+) -> Taken:
     if size is not None and done < size:
         raise InvalidArchive(f"{what} is truncated: {done} of {size} bytes are there")
     return Taken(path, digests.finished(running, algorithm), done)
@@ -92,7 +104,7 @@ def take(
 def take_layer(
     stream: Stream,
     size: int,
-    lease: Lease,
+    lease: Lease | None,
     what: str,
     *,
     algorithm: str = "sha256",
@@ -101,6 +113,7 @@ def take_layer(
 ) -> Taken:
     """Write a layer to the lease, as it is, and find out its diff ID on the way.
 
+    Without a lease it is looked at and not kept.
     A layer that is compressed in a way for which there is no media type is written uncompressed;
     or, without `unpack`, as it is and without a diff ID.  Raises InvalidArchive, StoreError.
     """
@@ -114,11 +127,12 @@ def take_layer(
         taken = take(whole, size, lease, what, algorithm=algorithm, advance=advance, watch=watch)
         diff_id = digests.finished(other) if other else taken.digest
         return taken._replace(diff_id=diff_id, uncompressed_size=taken.size)
-    room = free_space(lease.store)
+    room = free_space(lease.store) if lease else _MAX_UNPACKED
     if form not in ("gzip", "zstd"):
         if not unpack:
             return take(whole, size, lease, what, algorithm=algorithm, advance=advance)
-        check_room(lease.store, size, what)
+        if lease:
+            check_room(lease.store, size, what)
         plain = compression.decompressed(Counted(Limited(whole, size), advance), form, what)
         taken = take(Bounded(plain, room, what), None, lease, what)
         return taken._replace(diff_id=taken.digest, uncompressed_size=taken.size)
@@ -212,13 +226,18 @@ def _pump(
 
 
 class _Tee(Stream):
-    """A stream that writes and hashes all that is read from it."""
+    """A stream that hashes all that is read from it, and writes it if there is where to."""
 
     def __init__(
-        self, stream: Stream, size: int, lease: Lease, what: str, algorithm: str, advance: Advance
+        self,
+        stream: Stream,
+        size: int,
+        lease: Lease | None,
+        what: str,
+        algorithm: str,
+        advance: Advance,
     ) -> None:
         super().__init__()
-        check_room(lease.store, size, what)
         self._stream = stream
         self._size = size
         self._lease = lease
@@ -226,6 +245,11 @@ class _Tee(Stream):
         self._algorithm = algorithm
         self._advance = advance
         self._hash = digests.hasher(algorithm)
+        self._path = ""
+        self._fd: int | None = None
+        if lease is None:
+            return
+        check_room(lease.store, size, what)
         self._path = lease.path()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
@@ -237,16 +261,18 @@ class _Tee(Stream):
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+        if self._fd is not None:
+            os.close(self._fd)
 
     def readinto(self, view: memoryview) -> int:
         n = self._stream.readinto(view[: max(0, self._size - self._at)])
         self._at += n
         self._hash.update(view[:n])
-        try:
-            write_all(self._fd, view[:n])
-        except OSError as e:
-            raise _cannot_write(self._lease.store, self._what, e) from None
+        if self._lease and self._fd is not None:
+            try:
+                write_all(self._fd, view[:n])
+            except OSError as e:
+                raise _cannot_write(self._lease.store, self._what, e) from None
         self._advance(n)
         return n
 
@@ -258,8 +284,9 @@ class _Tee(Stream):
             raise InvalidArchive(
                 f"{self._what} is truncated: {self._at} of {self._size} bytes are there"
             )
-        try:
-            os.fdatasync(self._fd)
-        except OSError as e:
-            raise _cannot_write(self._lease.store, self._what, e) from None
+        if self._lease and self._fd is not None:
+            try:
+                os.fdatasync(self._fd)
+            except OSError as e:
+                raise _cannot_write(self._lease.store, self._what, e) from None
         return Taken(self._path, digests.finished(self._hash, self._algorithm), self._at)

@@ -54,17 +54,19 @@ def source(
     lease: Lease | None,
     advance: Advance = nothing,
     total: Callable[[int], None] = nothing,
+    *,
+    check: bool = False,
 ) -> Source:
     """Return the parts of an archive: a folder, a plain tar in a file, or a tar that goes by once.
 
     The last kind (pipes, compressed archives and any other stream) is read to its end here;
-    `advance` hears of each piece, and `total` of the size in bytes, where it is known.  Raises
-    InvalidArchive, StoreError.
+    `advance` hears of each piece, and `total` of the size in bytes, where it is known.  With
+    `check` its layers can be looked at without a lease.  Raises InvalidArchive, StoreError.
     """
     if isinstance(given, Stream):
         total(given.length)
         head = given.read(compression.HEAD)
-        source = _going_by(RewoundStream(head, given), head, what, lease, advance)
+        source = _going_by(RewoundStream(head, given), head, what, lease, advance, check)
         # What checks itself as it goes by does so at its end.
         while given.skip(CHUNK):
             continue
@@ -87,15 +89,15 @@ def source(
         if is_encrypted(head):
             raise encrypted(what)
         stream = RewoundStream(head, pipe)
-    return _going_by(stream, head, what, lease, advance)
+    return _going_by(stream, head, what, lease, advance, check)
 
 
 def _going_by(
-    stream: Stream, head: bytes, what: str, lease: Lease | None, advance: Advance
+    stream: Stream, head: bytes, what: str, lease: Lease | None, advance: Advance, check: bool
 ) -> Source:
     counted = Counted(stream, advance)
     plain = compression.decompressed(counted, compression.recognise(head), what)
-    spooled = SpooledSource(plain, what, lease)
+    spooled = SpooledSource(plain, what, lease, check=check)
     # What follows the end marker is read too: compressed content tells only at its very end
     # whether it is whole, and whoever writes to a pipe is not to be cut off.
     plain.skip(_REST)

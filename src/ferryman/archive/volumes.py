@@ -204,9 +204,9 @@ class Volumes(NamedTuple):
 def find(paths: Sequence[str]) -> Volumes | None:
     """Return the set of volumes that these files belong to; None when it is an archive in one.
 
-    Where there is a list, it or one volume stands for all that lie beside it.  Raises UsageError for
-    files that do not belong together, InvalidArchive for a list that is none and for volumes that
-    are missing.
+    Where there is a list, it or one volume stands for all that lie beside it.  Raises UsageError
+    for files that do not belong together, InvalidArchive for a list that is none and for volumes
+    that are missing.
     """
     given: dict[int, str] = {}
     stems, lists = set[str](), list[str]()
@@ -378,7 +378,7 @@ def _size(path: str) -> int:
 def grouped(paths: Iterable[str]) -> list[list[str]]:
     """Return the paths of archives, those of volumes and lists of one archive together."""
     groups: dict[str, list[str]] = {}
-    for path in paths:
+    for path in dict.fromkeys(paths):
         match = _NAME.fullmatch(path)
         groups.setdefault(match.group(1) if match else path.removesuffix(LIST), []).append(path)
     return list(groups.values())

@@ -242,7 +242,7 @@ def _take_layers(
     # The largest first, so that the last ones to be worked on are small.
     order = sorted(missing.items(), key=lambda item: -source.size(item[1].part or ""))
     jobs: list[Callable[[], Taken]] = [
-        partial(_take, source, layer, lease, progress, stop) for _, layer in order
+        partial(take, source, layer, lease, progress, stop) for _, layer in order
     ]
     for (key, _), taken in zip(order, parallel.run(jobs, stop), strict=True):
         known[key] = _Known(taken.digest, taken.size, taken.compression, taken)
@@ -264,9 +264,13 @@ def _compression(store: Store, digest: Digest) -> str:
         return compression.recognise(f.read(compression.HEAD))
 
 
-def _take(
-    source: Source, layer: Layer, lease: Lease, progress: Progress, stop: threading.Event
+def take(
+    source: Source, layer: Layer, lease: Lease | None, progress: Progress, stop: threading.Event
 ) -> Taken:
+    """Take a layer that is in an archive to the lease, if there is one, and verify it.
+
+    Raises InvalidArchive, StoreError, and Interrupted once `stop` is set.
+    """
     assert layer.part is not None
     label = (layer.diff_id or _key(layer)).short
     count = counter(progress, label, "Loading layer", source.size(layer.part))
