@@ -1,1 +1,1 @@
-"""What is missing at another place, and how it gets there."""
+"""How an image gets elsewhere: what is missing there, and the ways to bring it."""

@@ -1,0 +1,77 @@
+"""Which layers resemble which, from the names of their files alone."""
+
+import heapq
+import math
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import TypeVar
+
+from ferryman.archive import tar
+from ferryman.errors import InvalidArchive
+from ferryman.transfer.delta.align import MAX_MEMBERS, numberless
+
+_KEYS = 256
+# Of the bytes; less is not worth reading another base for.
+_LEAST = 0.02
+
+Sketch = Mapping[int, float]
+"""Some of a layer's files, drawn by lot: large ones rather, and the same ones in all layers.
+
+By the hash of its name, the bytes that each of them stands for.
+"""
+
+K = TypeVar("K")
+
+
+def sketch(fd: int, size: int) -> Sketch:
+    """Return the sketch of an uncompressed tar of so many bytes, of which only headers are read.
+
+    That of what is no tar is empty.
+    """
+    try:
+        members = tar.members_in(fd, size, "the layer", MAX_MEMBERS)
+        return of_files((member.name, member.size) for member in members)
+    except InvalidArchive:
+        return {}
+
+
+def of_files(files: Iterable[tuple[bytes, int]]) -> Sketch:
+    """Return the sketch of files, each with its size in bytes.
+
+    A file's lot is an exponential variate of its name, over its size, and the lowest are drawn: so
+    a byte of a large file is as likely to be stood for as one of a small one.
+    """
+    lots: dict[int, float] = {}
+    sizes: dict[int, int] = {}
+    for name, size in files:
+        if size:
+            key = int.from_bytes(blake2b(numberless(name), digest_size=8).digest(), "little")
+            lots[key] = -math.log((key + 1) / (1 << 64)) / size
+            sizes[key] = size
+    drawn = heapq.nsmallest(_KEYS, lots, key=lambda key: (lots[key], key))
+    if len(drawn) == len(lots):
+        return sizes
+    # A file of fewer bytes is drawn rarely, and stands for others like it.
+    least = 1 / lots[drawn[-1]]
+    return {key: max(sizes[key], least) for key in drawn}
+
+
+def nearest(target: Sketch, bases: Mapping[K, Sketch], limit: int = 3) -> list[K]:
+    """Return the bases that have most of a target's bytes, by their files' names; the best first.
+
+    At most `limit`, each of which has some that those before it have not; there may be none.
+    """
+    chosen: list[K] = []
+    wanted = set(target)
+
+    def shared(base: K) -> float:
+        return sum(target[key] for key in wanted & bases[base].keys())
+
+    enough = _LEAST * sum(target.values())
+    while wanted and len(chosen) < limit:
+        best = max(bases, key=shared, default=None)
+        if best is None or shared(best) <= enough:
+            break
+        chosen.append(best)
+        wanted -= bases[best].keys()
+    return chosen
