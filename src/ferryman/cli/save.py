@@ -1,6 +1,7 @@
 """``ferry save``."""
 
 import sys
+from contextlib import ExitStack
 from functools import partial
 
 import click
@@ -18,10 +19,11 @@ _SMALLEST = 1 << 10
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["docker", "oci"]),
+    type=click.Choice(["docker", "oci", "ferry"]),
     default="docker",
     show_default=True,
-    help="docker: loads in every docker, podman and skopeo; oci: an image layout",
+    help="docker: loads in every docker, podman and skopeo; oci: an image layout; "
+    "ferry: binary deltas against what --base names, for ferry",
 )
 @click.option(
     "--compress",
@@ -93,6 +95,8 @@ def command(
         from ferryman.operations import sealed
 
         sealed.check_key(key)
+    if form == "ferry" and not bases:
+        raise UsageError("--format ferry needs a --base to take the differences from")
     size, numbers = _size(split) if split else 0, _numbers(only) if only else []
     store = chosen_store()
     selected = list(names)
@@ -111,37 +115,43 @@ def command(
         ]
         if not selected:
             raise UsageError("no image matches: nothing to save")
-    sites = []
-    if bases:
-        from ferryman.operations.bases import known, without
+    with ExitStack() as stack:
+        images = stack.enter_context(save.chosen(store, selected, wanted))
+        progress = stack.enter_context(shown(quiet=quiet or path is None, on=sys.stderr))
+        if bases:
+            from ferryman.operations.bases import known, without
 
-        sites = known(store, bases)
-    with save.chosen(store, selected, wanted) as chosen:
-        images = without(store, chosen, sites) if sites else chosen
+            sites = known(store, bases)
+            images = without(store, images, sites)
+            if form == "ferry":
+                from ferryman.operations.deltas import prepared
+
+                images = stack.enter_context(
+                    prepared(store, images, sites, bases, progress=progress)
+                )
         write = partial(
             save.save, store, images, form=form, compress=compress, recipients=recipients
         )
         if path is None:
             write(sys.stdout.fileno())
             return
-        with shown(quiet=quiet, on=sys.stderr) as progress:
-            if size:
-                from ferryman.operations import split as volumes
+        if size:
+            from ferryman.operations import split as volumes
 
-                volumes.split(
-                    store,
-                    images,
-                    path,
-                    size,
-                    form=form,
-                    compress=compress,
-                    recipients=recipients,
-                    only=numbers,
-                    progress=progress,
-                )
-            else:
-                with replacing(path, "failed to save image") as fd:
-                    write(fd, progress=progress)
+            volumes.split(
+                store,
+                images,
+                path,
+                size,
+                form=form,
+                compress=compress,
+                recipients=recipients,
+                only=numbers,
+                progress=progress,
+            )
+        else:
+            with replacing(path, "failed to save image") as fd:
+                write(fd, progress=progress)
     if key:
         sealed.sign(f"{path}.sha256" if size else path, key)
 

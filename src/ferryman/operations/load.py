@@ -6,9 +6,10 @@ from functools import partial
 from typing import NamedTuple
 
 from ferryman import parallel
-from ferryman.archive import bases, read
+from ferryman.archive import bases, deltas, read
 from ferryman.archive.bases import Base
 from ferryman.archive.candidate import Candidate, Layer
+from ferryman.archive.deltas import Delta
 from ferryman.archive.intake import Taken
 from ferryman.archive.source import Source
 from ferryman.archive.stream import Stream
@@ -232,21 +233,38 @@ def _take_layers(
                 known[key] = _Known(*here, _compression(store, here[0]))
             else:
                 missing[key] = layer
-    for key, layer in missing.items():
-        if layer.part is None:
+    made_of = deltas.of(source) if any(layer.part is None for layer in missing.values()) else {}
+    lacking = {key: layer for key, layer in missing.items() if layer.part is None}
+    for key in lacking:
+        if key not in made_of or not _all_here(store, made_of[key]):
             raise InvalidArchive(
                 f"{source.what}: layer {key} is missing: neither the archive nor the store has it"
                 + _advice(bases.of(source))
             )
     stop = threading.Event()
     # The largest first, so that the last ones to be worked on are small.
-    order = sorted(missing.items(), key=lambda item: -source.size(item[1].part or ""))
+    order = sorted(
+        (item for item in missing.items() if item[1].part is not None),
+        key=lambda item: -source.size(item[1].part or ""),
+    )
     jobs: list[Callable[[], Taken]] = [
         partial(take, source, layer, lease, progress, stop) for _, layer in order
     ]
     for (key, _), taken in zip(order, parallel.run(jobs, stop), strict=True):
         known[key] = _Known(taken.digest, taken.size, taken.compression, taken)
+    for key, layer in lacking.items():
+        from ferryman.operations.deltas import undone  # deltas are rare, and slow to import
+
+        assert layer.descriptor is not None
+        taken = undone(store, source, made_of[key], layer.descriptor.size, lease, progress)
+        _verify(source, layer, taken)
+        known[key] = _Known(taken.digest, taken.size, taken.compression, taken)
     return known
+
+
+def _all_here(store: Store, delta: Delta) -> bool:
+    with reading(store):
+        return all(layers.holding(store, base) is not None for base in delta.bases)
 
 
 def _advice(needed: Sequence[Base]) -> str:
@@ -415,6 +433,7 @@ def _offer(store: Store, source: Source, candidate: Candidate) -> Offered:
         for key, layer in wanted.items()
     }
     new = {key for key, layer in wanted.items() if not _here(store, layer)}
+    made_of = deltas.of(source)
     return Offered(
         id=candidate.image_id,
         names=candidate.names,
@@ -423,5 +442,8 @@ def _offer(store: Store, source: Source, candidate: Candidate) -> Offered:
         new_layers=len(new),
         size=sum(sizes.values()),
         new_size=sum(sizes[key] for key in new),
-        missing=sum(wanted[key].part is None for key in new),
+        missing=sum(
+            wanted[key].part is None and not (key in made_of and _all_here(store, made_of[key]))
+            for key in new
+        ),
     )

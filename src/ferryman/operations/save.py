@@ -90,6 +90,7 @@ def _write(
     store: Store, images: Sequence[Saved], sink: Sink, form: str, progress: Progress
 ) -> None:
     sizes = {blob.id: blob.size for image in images for blob in image.blobs}
+    sizes |= {d.delta.blob.id: d.delta.blob.size for image in images for d in image.deltas}
     done = dict.fromkeys(sizes, 0)
 
     def advance(digest: Digest, n: int) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ferryman import parallel
-from ferryman.archive import bases, docker, read
+from ferryman.archive import bases, deltas, docker, read
 from ferryman.archive.bases import Base
 from ferryman.archive.candidate import Candidate, Layer
 from ferryman.archive.documents import Documents
@@ -66,6 +66,10 @@ def verify(given: int | Stream, what: str, *, progress: Progress = silent) -> Re
         )
     ]
     parallel.run(jobs, stop)
+    for delta in deltas.of(source).values():
+        from ferryman.operations.deltas import checked  # deltas are rare, and slow to import
+
+        checked(source, delta, None)
     return Report([_verified(candidate) for candidate in candidates], needed)
 
 
