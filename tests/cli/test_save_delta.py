@@ -126,17 +126,8 @@ def test_against_layers_of_an_image_that_shares_none(ferry: Ferry, tmp_path: Pat
 def test_in_other_wrappings(here: Ferry, tmp_path: Path, how: list[str]) -> None:
     put(here, tmp_path, V1, root=tmp_path / "site")
     delta = tmp_path / "delta.tar"
-    save: tuple[str | Path, ...] = (
-        "save",
-        "--format",
-        "ferry",
-        "--base",
-        "app:1",
-        *how,
-        "-o",
-        delta,
-        "app:2",
-    )
+    base = ("--format", "ferry", "--base", "app:1")
+    save: tuple[str | Path, ...] = ("save", *base, *how, "-o", delta, "app:2")
     here(*save)
     given = Path(f"{delta}.sha256") if how[0] == "--split" else delta
     if how[0] == "--split":

@@ -82,17 +82,31 @@ def dockerd(private: Path, peer_home: Path) -> Iterator[Command]:
 
 
 @pytest.fixture(scope="session")
-def buildkit(private: Path) -> Iterator[Command]:
-    """The client of a newer Docker daemon, which builds with BuildKit."""
+def newer_docker() -> Path:
+    """Where the programs of a newer docker are, and its builder, BuildKit."""
     need("dpkg", "containerd", "runc", "setpriv")
     made = subprocess.run([SCRIPTS / "make-buildkit"], stdout=subprocess.PIPE, check=True)
-    root = Path(made.stdout.decode().strip())
+    return Path(made.stdout.decode().strip())
+
+
+@pytest.fixture(scope="session")
+def buildkit(private: Path, newer_docker: Path) -> Iterator[Command]:
+    """The client of a newer Docker daemon, which builds with BuildKit."""
     folder, home = private / "buildkit", private / "buildkit-home"
     folder.mkdir()
     (home / ".docker").mkdir(parents=True)
-    plugins = {"cliPluginsExtraDirs": [str(root / "usr/libexec/docker/cli-plugins")]}
+    plugins = {"cliPluginsExtraDirs": [str(newer_docker / "usr/libexec/docker/cli-plugins")]}
     (home / ".docker/config.json").write_text(json.dumps(plugins))
-    with running_dockerd(folder, home, root=root) as client:
+    with running_dockerd(folder, home, root=newer_docker) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def docker_in_containerd(private: Path, peer_home: Path, newer_docker: Path) -> Iterator[Command]:
+    """The client of a newer Docker daemon that keeps its images in containerd."""
+    folder = private / "snap"
+    folder.mkdir()
+    with running_dockerd(folder, peer_home, root=newer_docker, containerd=True) as client:
         yield client
 
 

@@ -1,5 +1,6 @@
 """A Docker daemon of our own, beside any that the machine has."""
 
+import json
 import os
 import signal
 import subprocess
@@ -39,13 +40,15 @@ def running_dockerd(
     network: bool = False,
     apart: bool = False,
     root: Path | None = None,
+    containerd: bool = False,
 ) -> Iterator[Command]:
     """Start dockerd with everything it writes in `folder`, and yield its client.
 
     With `network` it has a bridge and firewall rules as it always has, of the network namespace
     that this is, or with `apart` of one of its own; else no network to give, so build and run need
     ``--network none`` or ``host``.  `root` is where its programs are, with BuildKit for its
-    builder; else they are the machine's.  `folder` is best short: sockets are made in it.  Raises
+    builder; else they are the machine's.  With `containerd` it keeps images there, as docker does
+    from version 29 on.  `folder` is best short: sockets are made in it.  Raises
     RuntimeError, with the end of its log, if it does not start.
     """
     programs = (
@@ -61,10 +64,13 @@ def running_dockerd(
         },
     )
     # overlay2 cannot stand on another overlay, as in a container; vfs can stand anywhere.
+    drivers = ("overlayfs", "native") if containerd else ("overlay2", "vfs")
+    settings = json.dumps({"features": {"containerd-snapshotter": True}} if containerd else {})
+    (folder / "daemon.json").write_text(settings)
     try:
-        daemon = _start(folder, client, programs, "overlay2", network or apart, apart)
+        daemon = _start(folder, client, programs, drivers[0], network or apart, apart)
     except RuntimeError:
-        daemon = _start(folder, client, programs, "vfs", network or apart, apart)
+        daemon = _start(folder, client, programs, drivers[1], network or apart, apart)
     try:
         yield client
     finally:
@@ -74,7 +80,6 @@ def running_dockerd(
 def _start(
     folder: Path, client: Command, programs: Programs, driver: str, network: bool, apart: bool
 ) -> subprocess.Popen[bytes]:
-    (folder / "daemon.json").write_text("{}")
     namespace = f"ferry-test-{os.getpid()}-{folder.name}"
     log = folder / "dockerd.log"
     with log.open("wb") as output:
