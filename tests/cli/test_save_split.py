@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.archives import docker_25, packed
+from tests.disks import small_disk
 from tests.ferry import Ferry
 from tests.images import made, member, tar_of
 
@@ -285,6 +286,49 @@ def test_an_archive_that_only_has_such_a_name(full: Ferry, tmp_path: Path) -> No
     full("save", "-o", tmp_path / "image.2024", "x:1")
     (tmp_path / "image.2023").write_bytes(b"another")
     assert loads(full, tmp_path / "new", "-i", tmp_path / "image.2024")
+
+
+def test_a_disk_that_fills_up(full: Ferry, tmp_path: Path) -> None:
+    """What is whole stays, and the next run goes on from there."""
+    reference = tmp_path / "out/x.tar"
+    full("save", "--split", "50k", "-o", reference, "x:1")
+    with small_disk(tmp_path / "disk", 192 << 10) as disk:
+        save = ("save", "--split", "50k", "-o", disk / "x.tar", "x:1")
+        done = full.run(*save, check=False)
+        assert done.returncode == 1
+        (line,) = done.stderr.decode().splitlines()
+        assert line.startswith(f"Error: cannot write {disk}/x.tar.00")
+        assert line.endswith("No space left on device")
+        written = {path.name: path.stat().st_ino for path in volumes(disk / "x.tar")}
+        assert 1 <= len(written) < 5
+        assert sorted(contents(disk / "x.tar")) == [*sorted(written), "x.tar.sha256.part"]
+        subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
+        full(*save)
+        assert contents(disk / "x.tar") == contents(reference)
+        for name, inode in written.items():
+            assert (disk / name).stat().st_ino == inode
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("how", [[], ["--compress", "zstd:19"]])
+def test_ctrl_c_leaves_whole_volumes(ferry: Ferry, tmp_path: Path, how: list[str]) -> None:
+    big = made(tar_of(member("a", RANDOM(96 << 20))), names=["big:1"])
+    (tmp_path / "in").write_bytes(packed(docker_25(big)))
+    ferry("load", "-i", tmp_path / "in")
+    (tmp_path / "out").mkdir()
+    out = tmp_path / "out/x.tar"
+    process = ferry.popen("save", *how, "--split", "1m", "-o", out, "big:1")
+    deadline = time.monotonic() + 30
+    while len(volumes(out)) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+    left = contents(out)
+    assert {len(content) for name, content in left.items() if name[-3:].isdigit()} == {1 << 20}
+    assert [name for name in left if not name[-3:].isdigit()] == ["x.tar.sha256.part"]
+    assert not os.listdir(ferry.root / "meta/leases")
 
 
 def test_two_at_once_do_not_mix(full: Ferry, tmp_path: Path) -> None:

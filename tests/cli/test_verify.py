@@ -1,5 +1,6 @@
 """``ferry verify``: whole archives pass, damage is named, and nothing is written."""
 
+import json
 import random
 import shutil
 import subprocess
@@ -187,6 +188,24 @@ def test_a_signature_of_volumes(ask: Ask, signed: Path) -> None:
     Path(f"{it}.sha256").unlink()
     volumes = sorted(map(str, signed.glob("it.tar.0*")))
     assert "is not signed" in ask("verify", "--verify", key, *volumes).err
+
+
+def test_a_signature_of_an_inventory(ask: Ask, signed: Path) -> None:
+    it = str(signed / "site.json")
+    assert ask("inventory", "--sign", str(signed / "key.sec"), "-o", it).code == 0
+    check: list[str | Path] = ["minisign", "-V", "-p", signed / "key.pub", "-m", it]
+    subprocess.run(check, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_names_of_strangers_do_not_reach_the_terminal(ask: Ask, tmp_path: Path) -> None:
+    parts = docker_25(ONE)
+    bases = json.dumps([{"id": ONE.id, "names": ["a\x1b[31m", "fine:1"]}])
+    said = parts["index.json"]
+    assert isinstance(said, bytes)
+    annotations = json.dumps({"annotations": {"ferryman.bases": bases}})
+    parts["index.json"] = annotations[:-1].encode() + b"," + said[1:]
+    answer = ask("verify", write(tmp_path / "it", parts))
+    assert answer.out.splitlines()[-1] == f"Verified {tmp_path}/it, on top of fine:1 ({ONE.id})"
 
 
 def test_what_cannot_be_signed(ask: Ask, signed: Path) -> None:

@@ -221,6 +221,19 @@ def parse_choice(text: str) -> tuple[str, int | None]:
 _LEVELS = {"none": range(0), "gzip": range(4), "zstd": range(1, 20)}
 
 
+def version(name: str) -> str:
+    """Return what an algorithm's result depends on, beside the content and the level."""
+    if name == "gzip":
+        import isal
+
+        return f"isal {isal.__version__}"
+    if name == "zstd":
+        import zstandard
+
+        return f"zstd {zstandard.ZSTD_VERSION}"
+    return ""
+
+
 def compressor(fd: int, name: str, level: int | None, threads: int) -> Compressor:
     """Return what compresses to a descriptor, in that many threads.
 

@@ -328,12 +328,10 @@ class JoinedStream(Stream):
         while self._next(buffer):
             continue
         if self._bad:
-            raise InvalidArchive(
-                f"{self._joined.what}: {_numbers(sorted(self._bad))} damaged: "
-                "not what the list says"
-                if self._joined.listed
-                else f"{self._joined.what}: {_numbers(sorted(self._bad))} not to be read"
-            )
+            why = "not to be read"
+            if self._joined.listed is not None:
+                why = "damaged: not what the list says"
+            raise InvalidArchive(f"{self._joined.what}: {_numbers(sorted(self._bad))} {why}")
 
     def close(self) -> None:
         """Close the volume that is being read."""

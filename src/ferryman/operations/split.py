@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from ferryman import __version__
-from ferryman.archive import volumes, write
+from ferryman.archive import compression, volumes, write
 from ferryman.archive.piped import piped
 from ferryman.archive.stream import CHUNK
 from ferryman.archive.volumes import VolumeSink, line, volume_name
@@ -158,8 +158,8 @@ def _record(path: str) -> Iterator[int]:
 def _key(images: Sequence[Saved], form: str, compress: str, size: int) -> str:
     """Return what two archives have in common only if they are the same, volume by volume."""
     running = digests.hasher()
-    # What compresses is not asked for its version: ferry's stands for it.
-    running.update(f"{__version__} {compress} {size}\n".encode())
+    by = compression.version(compression.parse_choice(compress)[0])
+    running.update(f"{__version__} {compress} {by} {size}\n".encode())
     for part in write.parts(images, form):
         running.update(f"{len(part.content)} {part.blob} {part.size}\n".encode())
         running.update(part.content)
