@@ -92,13 +92,21 @@ def newer_docker() -> Path:
 @pytest.fixture(scope="session")
 def buildkit(private: Path, newer_docker: Path) -> Iterator[Command]:
     """The client of a newer Docker daemon, which builds with BuildKit."""
-    root = newer_docker
     folder, home = private / "buildkit", private / "buildkit-home"
     folder.mkdir()
     (home / ".docker").mkdir(parents=True)
-    plugins = {"cliPluginsExtraDirs": [str(root / "usr/libexec/docker/cli-plugins")]}
+    plugins = {"cliPluginsExtraDirs": [str(newer_docker / "usr/libexec/docker/cli-plugins")]}
     (home / ".docker/config.json").write_text(json.dumps(plugins))
-    with running_dockerd(folder, home, root=root) as client:
+    with running_dockerd(folder, home, root=newer_docker) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def docker_in_containerd(private: Path, peer_home: Path, newer_docker: Path) -> Iterator[Command]:
+    """The client of a newer Docker daemon that keeps its images in containerd."""
+    folder = private / "snap"
+    folder.mkdir()
+    with running_dockerd(folder, peer_home, root=newer_docker, containerd=True) as client:
         yield client
 
 

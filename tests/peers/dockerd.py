@@ -1,5 +1,6 @@
 """A Docker daemon of our own, beside any that the machine has."""
 
+import json
 import os
 import signal
 import subprocess
@@ -40,16 +41,16 @@ def running_dockerd(
     apart: bool = False,
     within: tuple[str, ...] = (),
     root: Path | None = None,
-    settings: str = "{}",
+    containerd: bool = False,
 ) -> Iterator[Command]:
     """Start dockerd with everything it writes in `folder`, and yield its client.
 
     With `network` it has a bridge and firewall rules as it always has, of the network namespace
     that this is, or with `apart` of one of its own, or of where the command `within` brings it;
-    else no network to give, so build and run need ``--network none`` or ``host``.  `settings` is
-    its daemon.json.  `root` is where its programs are, with BuildKit for its builder; else they are
-    the machine's.  `folder` is best short: sockets are made in it.  Raises RuntimeError, with the
-    end of its log, if it does not start.
+    else no network to give, so build and run need ``--network none`` or ``host``.  `root` is where
+    its programs are, with BuildKit for its builder; else they are the machine's.  With `containerd`
+    it keeps images there, as docker does from version 29 on.  `folder` is best short: sockets are
+    made in it.  Raises RuntimeError, with the end of its log, if it does not start.
     """
     programs = (
         Programs(str(root / "usr/bin/docker"), str(root / "usr/sbin/dockerd")) if root else OURS
@@ -65,10 +66,13 @@ def running_dockerd(
     )
     before = (*within, *(_APART if apart else ()))
     # overlay2 cannot stand on another overlay, as in a container; vfs can stand anywhere.
+    drivers = ("overlayfs", "native") if containerd else ("overlay2", "vfs")
+    settings = json.dumps({"features": {"containerd-snapshotter": True}} if containerd else {})
+    (folder / "daemon.json").write_text(settings)
     try:
-        daemon = _start(folder, client, programs, "overlay2", network or apart, before, settings)
+        daemon = _start(folder, client, programs, drivers[0], network or apart, before)
     except RuntimeError:
-        daemon = _start(folder, client, programs, "vfs", network or apart, before, settings)
+        daemon = _start(folder, client, programs, drivers[1], network or apart, before)
     try:
         yield client
     finally:
@@ -82,9 +86,7 @@ def _start(
     driver: str,
     network: bool,
     before: tuple[str, ...],
-    settings: str,
 ) -> subprocess.Popen[bytes]:
-    (folder / "daemon.json").write_text(settings)
     namespace = f"ferry-test-{os.getpid()}-{folder.name}"
     log = folder / "dockerd.log"
     with log.open("wb") as output:
@@ -98,7 +100,7 @@ def _start(
                 *("--exec-root", folder / "exec"),
                 *("--pidfile", folder / "pid"),
                 *("--host", client.env["DOCKER_HOST"]),
-                *(() if "containerd-snapshotter" in settings else ("--storage-driver", driver)),
+                *("--storage-driver", driver),
                 *("--exec-opt", "native.cgroupdriver=cgroupfs"),
                 # Where the machine's own containerd runs, dockerd uses that one.
                 *("--containerd-namespace", namespace),

@@ -245,12 +245,12 @@ def _until_answered(made: Host) -> None:
 
 @contextmanager
 def with_docker(
-    made: Host, folder: Path, root: Path | None = None, settings: str = "{}"
+    made: Host, folder: Path, root: Path | None = None, containerd: bool = False
 ) -> Iterator[Command]:
     """Give a host a docker of its own; `folder` is short, since sockets are made in it."""
     (folder / "home").mkdir(parents=True)
     with running_dockerd(
-        folder, folder / "home", within=made.within, root=root, settings=settings
+        folder, folder / "home", within=made.within, root=root, containerd=containerd
     ) as client:
         program = shutil.which(client.argv[0], path="/usr/bin") or client.argv[0]
         made.script("docker", f'DOCKER_HOST={client.env["DOCKER_HOST"]} exec {program} "$@"')

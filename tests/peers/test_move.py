@@ -122,11 +122,10 @@ def change(sender: Sender, made: Host, large: bytes, *flags: str) -> int:
 def test_newer_docker(
     sender: Sender, hosts: Network, private: Path, newer_docker: Path, snapshotter: bool
 ) -> None:
-    settings = '{"features": {"containerd-snapshotter": true}}' if snapshotter else "{}"
     folder = private / f"n{snapshotter:d}"
     with (
         host(hosts, f"newer{snapshotter:d}", 4 + snapshotter) as made,
-        with_docker(made, folder, root=newer_docker, settings=settings) as docker,
+        with_docker(made, folder, root=newer_docker, containerd=snapshotter) as docker,
     ):
         check(sender, made)
         if snapshotter:

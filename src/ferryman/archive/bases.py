@@ -4,12 +4,15 @@ It stands in an annotation of the layout's ``index.json``, which engines take no
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
 from ferryman.archive import oci
 from ferryman.archive.source import Source
-from ferryman.errors import InvalidImage
+from ferryman.errors import InvalidImage, InvalidReference
+from ferryman.image import digest as digests
+from ferryman.image import reference
 from ferryman.image.decode import decode, encode
 
 ANNOTATION = "ferryman.bases"
@@ -41,9 +44,19 @@ def of(source: Source) -> list[Base]:
     content = source.document(oci.INDEX)
     try:
         said = decode(content or b"{}", _Index, oci.INDEX).annotations or {}
-        return decode(said.get(ANNOTATION, "[]").encode(), list[Base], ANNOTATION)
+        found = decode(said.get(ANNOTATION, "[]").encode(), list[Base], ANNOTATION)
+        return [Base(digests.parse(base.id), _names(base)) for base in found]
     except InvalidImage:
         return []
+
+
+def _names(base: Base) -> tuple[str, ...]:
+    """Return what may be shown to somebody: names, and not whatever a stranger calls one."""
+    names = []
+    for name in base.names:
+        with suppress(InvalidReference):
+            names.append(reference.parse(name).familiar)
+    return tuple(names)
 
 
 def listed(bases: Sequence[Base]) -> str:

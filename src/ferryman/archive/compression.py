@@ -20,6 +20,9 @@ _MAGIC = {
 HEAD = 6
 """How many of the first bytes `recognise` needs."""
 
+ENCRYPTED = (b"age-encryption.org/v", b"-----BEGIN AGE ENCRYPTED FILE-----")
+"""How what age has encrypted begins."""
+
 # Memory that a hostile header may make a decompressor use: `xz -9` needs 65 MiB, `zstd --long` 128.
 _MAX_MEMORY = 128 << 20
 
@@ -216,6 +219,19 @@ def parse_choice(text: str) -> tuple[str, int | None]:
 
 
 _LEVELS = {"none": range(0), "gzip": range(4), "zstd": range(1, 20)}
+
+
+def version(name: str) -> str:
+    """Return what an algorithm's result depends on, beside the content and the level."""
+    if name == "gzip":
+        import isal
+
+        return f"isal {isal.__version__}"
+    if name == "zstd":
+        import zstandard
+
+        return f"zstd {zstandard.ZSTD_VERSION}"
+    return ""
 
 
 def compressor(fd: int, name: str, level: int | None, threads: int) -> Compressor:

@@ -25,6 +25,8 @@ Advance = Callable[[int], None]
 
 _BUFFERS = 4
 _WRITE_BACK = 8 << 20
+# What is only looked at takes no room, but time.
+_MAX_UNPACKED = 1 << 40
 
 
 class Taken(NamedTuple):
@@ -70,7 +72,7 @@ def plain(
 def take(
     stream: Stream,
     size: int | None,
-    lease: Lease,
+    lease: Lease | None,
     what: str,
     *,
     algorithm: str = "sha256",
@@ -80,10 +82,14 @@ def take(
 ) -> Taken:
     """Write `size` bytes of a stream (all, when None) to a new file of the lease.
 
-    `watch` sees each piece as it goes by.  With `begun` it is that file: the stream still has all
-    bytes, of which the first are there.  Raises InvalidArchive, with `what` as the subject, when
-    the stream ends early, and StoreError when the store has no room.
+    Without a lease they are looked at and not kept.  `watch` sees each piece as it goes by.  With
+    `begun` it is that file: the stream still has all bytes, of which the first are there.  Raises
+    InvalidArchive, with `what` as the subject, when the stream ends early, and StoreError when the
+    store has no room.
     """
+    if lease is None:
+        running, done = _pump(stream, size, None, algorithm, advance, watch)
+        return _whole("", running, algorithm, done, size, what)
     if size is not None:
         check_room(lease.store, size - (begun.size if begun else 0), what)
     try:
@@ -92,6 +98,12 @@ def take(
             os.fdatasync(fd)
     except OSError as e:
         raise _cannot_write(lease.store, what, e) from None
+    return _whole(path, running, algorithm, done, size, what)
+
+
+def _whole(
+    path: str, running: Hash, algorithm: str, done: int, size: int | None, what: str
+) -> Taken:
     if size is not None and done < size:
         raise InvalidArchive(f"{what} is truncated: {done} of {size} bytes are there")
     return Taken(path, digests.finished(running, algorithm), done)
@@ -100,7 +112,7 @@ def take(
 def take_layer(
     stream: Stream,
     size: int,
-    lease: Lease,
+    lease: Lease | None,
     what: str,
     *,
     algorithm: str = "sha256",
@@ -110,7 +122,8 @@ def take_layer(
 ) -> Taken:
     """Write a layer to the lease, as it is, and find out its diff ID on the way.
 
-    `begun` is as for `take`; a layer that is to be written uncompressed cannot be begun.
+    Without a lease it is looked at and not kept.  `begun` is as for `take`; a layer that is to be
+    written uncompressed cannot be begun.
 
     A layer that is compressed in a way for which there is no media type is written uncompressed;
     or, without `unpack`, as it is and without a diff ID.  Raises InvalidArchive, StoreError.
@@ -134,11 +147,12 @@ def take_layer(
         )
         diff_id = digests.finished(other) if other else taken.digest
         return taken._replace(diff_id=diff_id, uncompressed_size=taken.size)
-    room = free_space(lease.store)
+    room = free_space(lease.store) if lease else _MAX_UNPACKED
     if form not in ("gzip", "zstd"):
         if not unpack:
             return take(whole, size, lease, what, algorithm=algorithm, advance=advance, begun=begun)
-        check_room(lease.store, size, what)
+        if lease:
+            check_room(lease.store, size, what)
         plain = compression.decompressed(Counted(Limited(whole, size), advance), form, what)
         taken = take(Bounded(plain, room, what), None, lease, what)
         return taken._replace(diff_id=taken.digest, uncompressed_size=taken.size)
@@ -250,20 +264,19 @@ def _writing(lease: Lease, begun: Begun | None) -> Iterator[tuple[str, int, int]
 
 
 class _Tee(Stream):
-    """A stream that writes and hashes all that is read from it."""
+    """A stream that hashes all that is read from it, and writes it if there is where to."""
 
     def __init__(
         self,
         stream: Stream,
         size: int,
-        lease: Lease,
+        lease: Lease | None,
         what: str,
         algorithm: str,
         advance: Advance,
         begun: Begun | None,
     ) -> None:
         super().__init__()
-        check_room(lease.store, size - (begun.size if begun else 0), what)
         self._stream = stream
         self._size = size
         self._lease = lease
@@ -272,6 +285,12 @@ class _Tee(Stream):
         self._advance = advance
         self._hash = digests.hasher(algorithm)
         self._writing = ExitStack()
+        self._path = ""
+        self._fd: int | None = None
+        self._skip = 0
+        if lease is None:
+            return
+        check_room(lease.store, size - (begun.size if begun else 0), what)
         try:
             file = self._writing.enter_context(_writing(lease, begun))
         except OSError as e:
@@ -288,10 +307,11 @@ class _Tee(Stream):
         n = self._stream.readinto(view[: max(0, self._size - self._at)])
         there, self._at = max(0, self._skip - self._at), self._at + n
         self._hash.update(view[:n])
-        try:
-            write_all(self._fd, view[:n][there:])
-        except OSError as e:
-            raise _cannot_write(self._lease.store, self._what, e) from None
+        if self._lease and self._fd is not None:
+            try:
+                write_all(self._fd, view[:n][there:])
+            except OSError as e:
+                raise _cannot_write(self._lease.store, self._what, e) from None
         self._advance(n)
         return n
 
@@ -303,8 +323,9 @@ class _Tee(Stream):
             raise InvalidArchive(
                 f"{self._what} is truncated: {self._at} of {self._size} bytes are there"
             )
-        try:
-            os.fdatasync(self._fd)
-        except OSError as e:
-            raise _cannot_write(self._lease.store, self._what, e) from None
+        if self._lease and self._fd is not None:
+            try:
+                os.fdatasync(self._fd)
+            except OSError as e:
+                raise _cannot_write(self._lease.store, self._what, e) from None
         return Taken(self._path, digests.finished(self._hash, self._algorithm), self._at)

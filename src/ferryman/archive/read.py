@@ -10,7 +10,7 @@ from ferryman.archive.candidate import Candidate
 from ferryman.archive.documents import Documents
 from ferryman.archive.intake import Advance, nothing
 from ferryman.archive.source import FolderSource, Source, SpooledSource, TarSource
-from ferryman.archive.stream import Counted, FileStream, PipeStream, RewoundStream, Stream
+from ferryman.archive.stream import CHUNK, Counted, FileStream, PipeStream, RewoundStream, Stream
 from ferryman.errors import InvalidArchive
 from ferryman.image.digest import ALGORITHMS, Digest
 from ferryman.image.platform import Platform
@@ -18,6 +18,7 @@ from ferryman.image.reference import Reference
 from ferryman.store.lease import Lease
 
 _REST = 1 << 20
+_HEAD = 40
 _MAX_NAMES = 10_000
 
 
@@ -37,18 +38,40 @@ def opened(path: str, fd: int | None = None) -> Iterator[int]:
         os.close(fd)
 
 
+def is_encrypted(head: bytes) -> bool:
+    """Tell whether content that begins like this is encrypted by age."""
+    return head.startswith(compression.ENCRYPTED)
+
+
+def encrypted(what: str) -> InvalidArchive:
+    """Return the error that says what to do about that."""
+    return InvalidArchive(f"{what} is encrypted with age: name the key for it by --identity FILE")
+
+
 def source(
-    fd: int,
+    given: int | Stream,
     what: str,
     lease: Lease | None,
     advance: Advance = nothing,
     total: Callable[[int], None] = nothing,
+    *,
+    check: bool = False,
 ) -> Source:
     """Return the parts of an archive: a folder, a plain tar in a file, or a tar that goes by once.
 
-    The last kind (pipes, and compressed archives) is read to its end here; `advance` hears of each
-    piece, and `total` of the size in bytes, where it is known.  Raises InvalidArchive, StoreError.
+    The last kind (pipes, compressed archives and any other stream) is read to its end here;
+    `advance` hears of each piece, and `total` of the size in bytes, where it is known.  With
+    `check` its layers can be looked at without a lease.  Raises InvalidArchive, StoreError.
     """
+    if isinstance(given, Stream):
+        total(given.length)
+        head = given.read(compression.HEAD)
+        source = _going_by(RewoundStream(head, given), head, what, lease, advance, check)
+        # What checks itself as it goes by does so at its end.
+        while given.skip(CHUNK):
+            continue
+        return source
+    fd = given
     status = os.fstat(fd)
     if stat.S_ISDIR(status.st_mode):
         return FolderSource(f"/proc/self/fd/{fd}", what)
@@ -56,19 +79,25 @@ def source(
     if stat.S_ISREG(status.st_mode):
         start = os.lseek(fd, 0, os.SEEK_CUR)
         head = os.pread(fd, compression.HEAD, start)
-        form = compression.recognise(head)
-        if form == "none" and not start:
+        if compression.recognise(head) == "none" and not start:
             return TarSource(fd, what)
         stream = FileStream(fd, start, status.st_size - start, what)
         total(status.st_size - start)
     else:
         pipe = PipeStream(fd, what)
-        head = pipe.read(compression.HEAD)
-        form = compression.recognise(head)
+        head = pipe.read(_HEAD)
+        if is_encrypted(head):
+            raise encrypted(what)
         stream = RewoundStream(head, pipe)
+    return _going_by(stream, head, what, lease, advance, check)
+
+
+def _going_by(
+    stream: Stream, head: bytes, what: str, lease: Lease | None, advance: Advance, check: bool
+) -> Source:
     counted = Counted(stream, advance)
-    plain = compression.decompressed(counted, form, what)
-    spooled = SpooledSource(plain, what, lease)
+    plain = compression.decompressed(counted, compression.recognise(head), what)
+    spooled = SpooledSource(plain, what, lease, check=check)
     # What follows the end marker is read too: compressed content tells only at its very end
     # whether it is whole, and whoever writes to a pipe is not to be cut off.
     plain.skip(_REST)

@@ -46,11 +46,11 @@ class Source(Protocol):
     def document(self, name: str) -> bytes | None:
         """Return a part that is JSON, None when it is not there; raises InvalidArchive."""
 
-    def blob(self, found: str, lease: Lease, algorithm: str, advance: Advance) -> Taken:
-        """Take a part into the lease as it is."""
+    def blob(self, found: str, lease: Lease | None, algorithm: str, advance: Advance) -> Taken:
+        """Take a part into the lease as it is; without one, only look at it."""
 
-    def layer(self, found: str, lease: Lease, algorithm: str, advance: Advance) -> Taken:
-        """Take a part into the lease as a layer, with its diff ID."""
+    def layer(self, found: str, lease: Lease | None, algorithm: str, advance: Advance) -> Taken:
+        """Take a part into the lease as a layer, with its diff ID; see `blob`."""
 
 
 def clean(name: bytes | str, what: str) -> str:
@@ -172,7 +172,7 @@ class TarSource:
         _check_document(place.size, f"{self.what}: {found}")
         return self._stream(place).read(place.size)
 
-    def blob(self, found: str, lease: Lease, algorithm: str, advance: Advance) -> Taken:
+    def blob(self, found: str, lease: Lease | None, algorithm: str, advance: Advance) -> Taken:
         """Take a part into the lease as it is."""
         place = self._files[found]
         what = f"{self.what}: {found}"
@@ -180,7 +180,7 @@ class TarSource:
             self._stream(place), place.size, lease, what, algorithm=algorithm, advance=advance
         )
 
-    def layer(self, found: str, lease: Lease, algorithm: str, advance: Advance) -> Taken:
+    def layer(self, found: str, lease: Lease | None, algorithm: str, advance: Advance) -> Taken:
         """Take a part into the lease as a layer."""
         place = self._files[found]
         what = f"{self.what}: {found}"
@@ -200,14 +200,21 @@ class SpooledSource:
     """A tar that goes by once: what may be needed is kept, in memory or in the lease's folder."""
 
     def __init__(
-        self, stream: Stream, what: str, lease: Lease | None, advance: Advance = intake.nothing
+        self,
+        stream: Stream,
+        what: str,
+        lease: Lease | None,
+        advance: Advance = intake.nothing,
+        *,
+        check: bool = False,
     ) -> None:
         """Read the tar to its end.
 
-        Without a lease only what is small is kept: enough to say what is in the archive.  Raises
-        InvalidArchive, StoreError.
+        Without a lease only what is small is kept: enough to say what is in the archive; with
+        `check`, the digests of all the rest are found out.  Raises InvalidArchive, StoreError.
         """
         self.what = what
+        self._check = check
         self._store = lease and lease.store
         self._parts: dict[str, bytes | Taken | _Absent] = {}
         self._links: dict[str, _Link] = {}
@@ -238,10 +245,10 @@ class SpooledSource:
             if len(content) < size:
                 raise InvalidArchive(f"{self.what} is truncated within {name!a}")
             return content
-        if lease is None:
+        if lease is None and not self._check:
             return _Absent(size)
         digest = _named_by(name)
-        if digest:
+        if lease and digest:
             lease.protect([digest])
             if blobs.size(lease.store, digest) == size:
                 return _Absent(size, digest)
@@ -275,6 +282,8 @@ class SpooledSource:
         if isinstance(part, bytes):
             return part
         _check_document(part.size, f"{self.what}: {found}")
+        if self._check:
+            raise InvalidArchive(f"{self.what} has too many bytes of JSON documents")
         if isinstance(part, _Absent):
             if self._store and part.digest:
                 return blobs.read(self._store, part.digest, MAX_JSON)
@@ -282,7 +291,7 @@ class SpooledSource:
         with open(part.path, "rb") as f:
             return f.read(MAX_JSON)
 
-    def blob(self, found: str, lease: Lease, algorithm: str, advance: Advance) -> Taken:
+    def blob(self, found: str, lease: Lease | None, algorithm: str, advance: Advance) -> Taken:
         """Give a part that was taken when it went by (see `Source`)."""
         part = self._parts[found]
         if isinstance(part, bytes):
@@ -295,11 +304,11 @@ class SpooledSource:
         advance(part.size)
         return part
 
-    def layer(self, found: str, lease: Lease, algorithm: str, advance: Advance) -> Taken:
+    def layer(self, found: str, lease: Lease | None, algorithm: str, advance: Advance) -> Taken:
         """Give a layer that was taken when it went by (see `Source`)."""
         part = self._parts[found]
         what = f"{self.what}: {found}"
-        if isinstance(part, Taken) and part.diff_id:
+        if isinstance(part, Taken) and (part.diff_id or not part.path):
             advance(part.size)
             return part
         if isinstance(part, bytes):
@@ -309,7 +318,7 @@ class SpooledSource:
         # It is on the disk, but what it unpacks to is not known yet.
         if isinstance(part, Taken):
             fd = os.open(part.path, os.O_RDONLY | os.O_CLOEXEC)
-        elif part.digest:
+        elif part.digest and lease:
             fd = blobs.open_blob(lease.store, part.digest)
         else:
             raise self._gone_by(found)
@@ -373,14 +382,14 @@ class FolderSource:
         with self._open(found) as part:
             return FileStream(part.fd, 0, size, self.what).read(size)
 
-    def blob(self, found: str, lease: Lease, algorithm: str, advance: Advance) -> Taken:
+    def blob(self, found: str, lease: Lease | None, algorithm: str, advance: Advance) -> Taken:
         """Take a part into the lease as it is."""
         what = f"{self.what}: {found}"
         with self._open(found) as part:
             stream = FileStream(part.fd, 0, part.size, what)
             return intake.take(stream, part.size, lease, what, algorithm=algorithm, advance=advance)
 
-    def layer(self, found: str, lease: Lease, algorithm: str, advance: Advance) -> Taken:
+    def layer(self, found: str, lease: Lease | None, algorithm: str, advance: Advance) -> Taken:
         """Take a part into the lease as a layer."""
         what = f"{self.what}: {found}"
         with self._open(found) as part:

@@ -13,6 +13,9 @@ CHUNK = 1 << 20
 class Stream:
     """Content that is read once, from its beginning to its end."""
 
+    length = 0
+    """The bytes that there are in all; 0 where that is not known."""
+
     def __init__(self) -> None:
         """Start at byte 0."""
         self._at = 0
@@ -146,6 +149,7 @@ class RewoundStream(Stream):
         super().__init__()
         self._head = head
         self._rest = rest
+        self.length = rest.length
 
     def readinto(self, view: memoryview) -> int:
         """Fill (part of) the view, return how many bytes that was; 0 at the end."""

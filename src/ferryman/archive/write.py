@@ -12,8 +12,9 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from ferryman.archive import bases, docker, oci, tar
+from ferryman.archive import bases, deltas, docker, oci, tar
 from ferryman.archive.bases import Base
+from ferryman.archive.deltas import Prepared
 from ferryman.archive.intake import Advance
 from ferryman.errors import StoreError
 from ferryman.image import digest as digests
@@ -41,6 +42,8 @@ class Saved(NamedTuple):
     """Config and layers for the platform that `docker load` is to see."""
     base: Base | None = None
     """What the place that it goes to has already: blobs of that are left out of `blobs`."""
+    deltas: tuple[Prepared, ...] = ()
+    """What goes in the place of layers that are left out."""
 
 
 class Part(NamedTuple):
@@ -50,18 +53,26 @@ class Part(NamedTuple):
     blob: Digest | None = None
     size: int = 0
     """The bytes of the blob; the padding behind it is part of what is written."""
+    path: str | None = None
+    """Where the blob lies, if it is not one of the store's."""
 
 
 def parts(images: Sequence[Saved], form: str) -> Iterator[Part]:
-    """Yield the whole archive, in order; `form` is "docker" or "oci"."""
+    """Yield the whole archive, in order; `form` is "docker", or else it is a layout alone."""
+    prepared = {each.delta.result: each for image in images for each in image.deltas}
+    described, documents = deltas.artifact([prepared[key].delta for key in sorted(prepared)])
     # The small documents come first: a reader of a stream then knows what is to come.
     yield from _file(oci.LAYOUT, _LAYOUT)
-    yield from _file(oci.INDEX, encode(_index(images, form)))
+    yield from _file(oci.INDEX, encode(_index(images, form, [described] if prepared else [])))
     if form == "docker":
         yield from _file(docker.MANIFEST, encode(_manifest(images)))
         if repositories := _repositories(images):
             yield from _file("repositories", encode(repositories))
+    for digest, content in sorted(documents.items()) if prepared else ():
+        yield from _file(oci.part_name(digest), content)
     needed = {blob.id: blob for image in images for blob in image.blobs}
+    paths = {each.delta.blob.id: each.path for each in prepared.values()}
+    needed |= {each.delta.blob.id: each.delta.blob for each in prepared.values()}
     yield Part(tar.folder_header("blobs/"))
     folder = ""
     for digest in sorted(needed):
@@ -69,7 +80,7 @@ def parts(images: Sequence[Saved], form: str) -> Iterator[Part]:
             folder = digest.algorithm
             yield Part(tar.folder_header(f"blobs/{folder}/"))
         size = needed[digest].size
-        yield Part(tar.file_header(oci.part_name(digest), size), digest, size)
+        yield Part(tar.file_header(oci.part_name(digest), size), digest, size, paths.get(digest))
     yield Part(tar.END)
 
 
@@ -82,7 +93,7 @@ def _file(name: str, content: bytes) -> Iterator[Part]:
     yield Part(tar.file_header(name, len(content)) + content + bytes(-len(content) % tar.BLOCK))
 
 
-def _index(images: Sequence[Saved], form: str) -> Index:
+def _index(images: Sequence[Saved], form: str, artifacts: list[Descriptor]) -> Index:
     descriptors: list[Descriptor] = []
     for image in images:
         if not image.names:
@@ -94,7 +105,9 @@ def _index(images: Sequence[Saved], form: str) -> Index:
             annotations[REF_NAME] = (name.tag or "") if form == "docker" else name.canonical
             descriptors.append(msgspec.structs.replace(image.target, annotations=annotations))
     said = bases.annotations([image.base for image in images if image.base])
-    return Index(schema_version=2, media_type=OCI_INDEX, manifests=descriptors, annotations=said)
+    return Index(
+        schema_version=2, media_type=OCI_INDEX, manifests=descriptors + artifacts, annotations=said
+    )
 
 
 def _manifest(images: Sequence[Saved]) -> list[docker.Entry]:
@@ -292,7 +305,11 @@ def write(
         pending += part.content
         if part.blob is None:
             continue
-        fd = blobs.open_blob(store, part.blob)
+        fd = (
+            os.open(part.path, os.O_RDONLY | os.O_CLOEXEC)
+            if part.path
+            else blobs.open_blob(store, part.blob)
+        )
         try:
             if (here := os.fstat(fd).st_size) != part.size:
                 raise StoreError(

@@ -4,6 +4,8 @@ import sys
 
 import click
 
+from ferryman.errors import UsageError
+
 
 @click.command("inventory")
 @click.option("-o", "--output", "path", metavar="FILE", help="Write to a file, instead of STDOUT")
@@ -13,16 +15,21 @@ import click
     metavar="FILE",
     help="Make it of what `docker image inspect` printed (- for STDIN)",
 )
-def command(path: str | None, listing: str | None) -> None:
+@click.option("--sign", "key", metavar="KEY", help="Sign with this secret key of minisign")
+def command(path: str | None, listing: str | None, key: str | None) -> None:
     """Say what the store has, in a file for `ferry save --base`.
 
     Where nothing can be installed, docker says it: docker image inspect $(docker image ls -q)
     """
     from ferryman.cli.stores import chosen_store
-    from ferryman.operations import inventory
+    from ferryman.operations import inventory, sealed
     from ferryman.operations.output import replacing
     from ferryman.store.durable import write_all
 
+    if key:
+        if path is None:
+            raise UsageError("--sign needs a file: use the -o flag")
+        sealed.check_key(key)
     content = inventory.of_listing(listing) if listing else inventory.of_store(chosen_store())
     if path is None:
         sys.stdout.flush()
@@ -30,3 +37,5 @@ def command(path: str | None, listing: str | None) -> None:
         return
     with replacing(path, "failed to write the inventory") as fd:
         write_all(fd, content)
+    if key:
+        sealed.sign(path, key)

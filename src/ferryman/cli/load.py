@@ -13,7 +13,14 @@ from ferryman.errors import UsageError
 
 
 @click.command("load")
-@click.option("-i", "--input", "path", metavar="FILE", help="Read from a file or folder, not stdin")
+@click.option(
+    "-i",
+    "--input",
+    "paths",
+    multiple=True,
+    metavar="FILE",
+    help="Read from a file, a folder or volumes, not stdin",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Suppress the progress output")
 @click.option("--platform", metavar="OS/ARCH", help="Load only the given platform")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="NAME", help="Name the image here")
@@ -21,40 +28,51 @@ from ferryman.errors import UsageError
 @click.option(
     "--list", "--dry-run", "listing", is_flag=True, help="Say what is in it, load nothing"
 )
+@click.option(
+    "--verify", "key", metavar="KEY", help="Only if it is signed with this public key of minisign"
+)
+@click.option(
+    "--identity", "identities", multiple=True, metavar="FILE", help="A key of age to decrypt it"
+)
 @click.argument("names", nargs=-1, metavar="[IMAGE...]")
 def command(
-    path: str | None,
+    paths: tuple[str, ...],
     quiet: bool,
     platform: str | None,
     tags: tuple[str, ...],
     no_clobber: bool,
     listing: bool,
+    key: str | None,
+    identities: tuple[str, ...],
     names: tuple[str, ...],
 ) -> None:
-    """Load images from an archive (a file, a folder or stdin).
+    """Load images from an archive (a file, a folder, its volumes or stdin).
 
     With names or IDs, only those images of the archive.
     """
-    from ferryman.archive import read
     from ferryman.image import platform as platforms
     from ferryman.operations import load
+    from ferryman.operations.input import opened
 
     wanted = platforms.parse(platform) if platform else None
-    fd, what = (None, path) if path else (0, "stdin")
-    if fd == 0:
+    paths = tuple(path for path in paths if path)
+    if not paths:
         _check_stdin()
     store = chosen_store()
-    with read.opened(path or "/dev/stdin", fd) as opened, shown(quiet=quiet) as progress:
+    with (
+        opened(paths, identities=identities, key=key) as (given, what),
+        shown(quiet=quiet) as progress,
+    ):
         if listing:
             offers = load.offered(
-                store, opened, what or "", only=names, platform=wanted, progress=progress
+                store, given, what, only=names, platform=wanted, progress=progress
             )
             done = []
         else:
             done = load.load(
                 store,
-                opened,
-                what or "",
+                given,
+                what,
                 only=names,
                 tags=tags,
                 clobber=not no_clobber,

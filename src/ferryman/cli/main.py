@@ -56,6 +56,7 @@ _COMMANDS = {
     "tag": "tag",
     "top": "top",
     "unpause": "unpause",
+    "verify": "verify",
     "version": "version",
     "volume": "volume",
     "wait": "wait",

@@ -1,12 +1,16 @@
 """``ferry save``."""
 
 import sys
+from contextlib import ExitStack
+from functools import partial
 
 import click
 
 from ferryman.cli.progress import shown
 from ferryman.cli.stores import chosen_store
-from ferryman.errors import UsageError
+from ferryman.errors import InvalidFlag, UsageError
+
+_SMALLEST = 1 << 10
 
 
 @click.command("save")
@@ -15,10 +19,11 @@ from ferryman.errors import UsageError
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["docker", "oci"]),
+    type=click.Choice(["docker", "oci", "ferry"]),
     default="docker",
     show_default=True,
-    help="docker: loads in every docker, podman and skopeo; oci: an image layout",
+    help="docker: loads in every docker, podman and skopeo; oci: an image layout; "
+    "ferry: binary deltas against what --base names, for ferry",
 )
 @click.option(
     "--compress",
@@ -39,6 +44,18 @@ from ferryman.errors import UsageError
     metavar="IMAGE|ARCHIVE|INVENTORY",
     help="Leave out what is there already by this",
 )
+@click.option(
+    "--split", metavar="SIZE", help="Write volumes of this size (700M, 4095M), and a list"
+)
+@click.option("--only", metavar="N[,N]", help="Write these volumes again, and no others")
+@click.option("--sign", "key", metavar="KEY", help="Sign with this secret key of minisign")
+@click.option(
+    "--encrypt",
+    "recipients",
+    multiple=True,
+    metavar="RECIPIENT",
+    help="Encrypt with age, for a public key or a file of them",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Suppress the progress output")
 @click.argument("names", nargs=-1, metavar="IMAGE [IMAGE...]")
 def command(
@@ -50,6 +67,10 @@ def command(
     compose: str | None,
     every: bool,
     bases: tuple[str, ...],
+    split: str | None,
+    only: str | None,
+    key: str | None,
+    recipients: tuple[str, ...],
     quiet: bool,
     names: tuple[str, ...],
 ) -> None:
@@ -66,6 +87,17 @@ def command(
     path = path or None
     if path is None and sys.stdout.isatty():
         raise UsageError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+    if path is None and (split or key):
+        raise UsageError(f"--{'split' if split else 'sign'} needs a file: use the -o flag")
+    if only and not split:
+        raise UsageError("--only chooses among volumes: say their size by --split")
+    if key:
+        from ferryman.operations import sealed
+
+        sealed.check_key(key)
+    if form == "ferry" and not bases:
+        raise UsageError("--format ferry needs a --base to take the differences from")
+    size, numbers = _size(split) if split else 0, _numbers(only) if only else []
     store = chosen_store()
     selected = list(names)
     if compose:
@@ -83,18 +115,61 @@ def command(
         ]
         if not selected:
             raise UsageError("no image matches: nothing to save")
-    sites = []
-    if bases:
-        from ferryman.operations.bases import known, without
+    with ExitStack() as stack:
+        images = stack.enter_context(save.chosen(store, selected, wanted))
+        progress = stack.enter_context(shown(quiet=quiet or path is None, on=sys.stderr))
+        if bases:
+            from ferryman.operations.bases import known, without
 
-        sites = known(store, bases)
-    with save.chosen(store, selected, wanted) as chosen:
-        images = without(store, chosen, sites) if sites else chosen
+            sites = known(store, bases)
+            images = without(store, images, sites)
+            if form == "ferry":
+                from ferryman.operations.deltas import prepared
+
+                images = stack.enter_context(
+                    prepared(store, images, sites, bases, progress=progress)
+                )
+        write = partial(
+            save.save, store, images, form=form, compress=compress, recipients=recipients
+        )
         if path is None:
-            save.save(store, images, sys.stdout.fileno(), form=form, compress=compress)
+            write(sys.stdout.fileno())
             return
-        with (
-            replacing(path, "failed to save image") as fd,
-            shown(quiet=quiet, on=sys.stderr) as progress,
-        ):
-            save.save(store, images, fd, form=form, compress=compress, progress=progress)
+        if size:
+            from ferryman.operations import split as volumes
+
+            volumes.split(
+                store,
+                images,
+                path,
+                size,
+                form=form,
+                compress=compress,
+                recipients=recipients,
+                only=numbers,
+                progress=progress,
+            )
+        else:
+            with replacing(path, "failed to save image") as fd:
+                write(fd, progress=progress)
+    if key:
+        sealed.sign(f"{path}.sha256" if size else path, key)
+
+
+def _size(text: str) -> int:
+    from ferryman.cli.flags.limits import memory
+
+    try:
+        size = memory(text)
+    except ValueError as e:
+        raise InvalidFlag(f"invalid size for --split: {e}") from None
+    if size < _SMALLEST:
+        raise UsageError(f"--split {text}: a volume has at least {_SMALLEST} bytes")
+    return size
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = text.split(",")
+    if not all(n.isascii() and n.isdigit() and int(n[:9]) > 0 for n in numbers):
+        raise UsageError(f"--only {text}: expected numbers of volumes, as in 7 or 3,7")
+    return [int(n[:9]) for n in numbers]

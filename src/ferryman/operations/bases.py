@@ -32,32 +32,51 @@ def known(store: Store, texts: Sequence[str]) -> list[Inventory]:
 
 
 def _known(store: Store, text: str) -> Inventory:
+    if (image := _here(store, text)) is not None:
+        return image
+    if path := archived(store, text):
+        return _of_archive(path)
+    if not os.path.exists(text):
+        raise ImageNotFound(
+            f"no base {text}: neither an image of the store nor a file has this name"
+        )
+    return _completed(store, from_file(text))
+
+
+def _here(store: Store, text: str) -> Inventory | None:
     try:
         with reading(store):
             image, _ = resolve(store, text)
             names = tuple(name.familiar for name in image.names)
             return _of_image(store, image.target, names)
     except (ImageNotFound, InvalidReference):
-        if not os.path.exists(text):
-            raise ImageNotFound(
-                f"no base {text}: neither an image of the store nor a file has this name"
-            ) from None
+        return None
+
+
+def archived(store: Store, text: str) -> str | None:
+    """Return the path of the archive that a text stands for; None when it is anything else."""
+    if not os.path.exists(text):
+        return None
+    try:
+        with reading(store):
+            resolve(store, text)
+        return None
+    except (ImageNotFound, InvalidReference):
+        pass
     with read.opened(text) as fd:
         head = os.pread(fd, 64, 0) if os.path.isfile(text) else b""
-    if inventory.is_one(head):
-        return _completed(store, from_file(text))
-    return _of_archive(text)
+    return None if inventory.is_one(head) else text
 
 
 def _of_image(store: Store, target: Descriptor, names: tuple[str, ...]) -> Inventory:
     held = tuple(
         Held(manifest.config.id, tuple(diff_ids), names)
-        for manifest, diff_ids in _images(store, target)
+        for manifest, diff_ids in images_of(store, target)
     )
     return Inventory("any", held, frozenset(blob.id for blob in referenced(store, target)))
 
 
-def _images(store: Store, target: Descriptor) -> Iterator[tuple[Manifest, list[Digest]]]:
+def images_of(store: Store, target: Descriptor) -> Iterator[tuple[Manifest, list[Digest]]]:
     """Yield the manifests of all platforms that a target has here, with their diff IDs."""
     for _, document in walk(store, target):
         if isinstance(document, Manifest) and manifests.is_image(document):
@@ -103,7 +122,7 @@ def without(store: Store, images: Sequence[Saved], sites: Sequence[Inventory]) -
     bases: list[Base | None] = []
     for image in images:
         nearest: Held | None = None
-        for manifest, diff_ids in _images(store, image.target):
+        for manifest, diff_ids in images_of(store, image.target):
             stored = [layer.id for layer in manifest.layers or []]
             missing = inventory.lacking(stored, diff_ids, sites)
             layers |= set(stored)

@@ -6,11 +6,13 @@ from functools import partial
 from typing import NamedTuple
 
 from ferryman import parallel
-from ferryman.archive import bases, read
+from ferryman.archive import bases, deltas, read
 from ferryman.archive.bases import Base
 from ferryman.archive.candidate import Candidate, Layer
+from ferryman.archive.deltas import Delta
 from ferryman.archive.intake import Taken
 from ferryman.archive.source import Source
+from ferryman.archive.stream import Stream
 from ferryman.errors import (
     FerryError,
     ImageNotFound,
@@ -70,7 +72,7 @@ class Offered(NamedTuple):
 
 def load(
     store: Store,
-    fd: int,
+    given: int | Stream,
     what: str,
     *,
     only: Sequence[str] = (),
@@ -79,16 +81,17 @@ def load(
     platform: Platform | None = None,
     progress: Progress = silent,
 ) -> list[Loaded]:
-    """Load the images of an archive: a file, a pipe or a folder, from where `fd` stands.
+    """Load the images of an archive: a file, a pipe or a folder, from where a descriptor stands.
 
-    `what` names it in errors.  `only` are the names or IDs of the images to take, all by default;
-    `tags` replace the names that the archive gives.  With `clobber` False a name that stands for
-    another image here keeps doing so.  Raises InvalidArchive, StoreError, ImageNotFound,
-    UsageError; then the store is as it was.
+    It may be a stream, too (see `input.opened`), which is read to its end.  `what` names it in
+    errors.  `only` are the names or IDs of the images to take, all by default; `tags` replace the
+    names that the archive gives.  With `clobber` False a name that stands for another image here
+    keeps doing so.  Raises InvalidArchive, StoreError, ImageNotFound, UsageError; then the store is
+    as it was.
     """
     names = tuple(_new_name(tag) for tag in tags)
     with working(store) as lease:
-        source = _open(fd, what, lease, progress)
+        source = _open(given, what, lease, progress)
         candidates = _chosen(read.candidates(source, platform), only, what)
         if names:
             if len(candidates) > 1:
@@ -110,7 +113,7 @@ def _new_name(text: str) -> Reference:
 
 def offered(
     store: Store,
-    fd: int,
+    given: int | Stream,
     what: str,
     *,
     only: Sequence[str] = (),
@@ -121,13 +124,13 @@ def offered(
 
     Raises InvalidArchive, StoreError, ImageNotFound.
     """
-    source = _open(fd, what, None, progress)
+    source = _open(given, what, None, progress)
     with reading(store):
         candidates = _chosen(read.candidates(source, platform), only, what)
         return [_offer(store, source, candidate) for candidate in candidates]
 
 
-def _open(fd: int, what: str, lease: Lease | None, progress: Progress) -> Source:
+def _open(given: int | Stream, what: str, lease: Lease | None, progress: Progress) -> Source:
     total = 0
 
     def know(size: int) -> None:
@@ -141,7 +144,7 @@ def _open(fd: int, what: str, lease: Lease | None, progress: Progress) -> Source
         done += n
         progress(what, "Reading archive", done, total)
 
-    return read.source(fd, what, lease, advance, know)
+    return read.source(given, what, lease, advance, know)
 
 
 def _chosen(found: list[Candidate], only: Sequence[str], what: str) -> list[Candidate]:
@@ -230,21 +233,38 @@ def _take_layers(
                 known[key] = _Known(*here, _compression(store, here[0]))
             else:
                 missing[key] = layer
-    for key, layer in missing.items():
-        if layer.part is None:
+    made_of = deltas.of(source) if any(layer.part is None for layer in missing.values()) else {}
+    lacking = {key: layer for key, layer in missing.items() if layer.part is None}
+    for key in lacking:
+        if key not in made_of or not _all_here(store, made_of[key]):
             raise InvalidArchive(
                 f"{source.what}: layer {key} is missing: neither the archive nor the store has it"
                 + _advice(bases.of(source))
             )
     stop = threading.Event()
     # The largest first, so that the last ones to be worked on are small.
-    order = sorted(missing.items(), key=lambda item: -source.size(item[1].part or ""))
+    order = sorted(
+        (item for item in missing.items() if item[1].part is not None),
+        key=lambda item: -source.size(item[1].part or ""),
+    )
     jobs: list[Callable[[], Taken]] = [
-        partial(_take, source, layer, lease, progress, stop) for _, layer in order
+        partial(take, source, layer, lease, progress, stop) for _, layer in order
     ]
     for (key, _), taken in zip(order, parallel.run(jobs, stop), strict=True):
         known[key] = _Known(taken.digest, taken.size, taken.compression, taken)
+    for key, layer in lacking.items():
+        from ferryman.operations.deltas import undone  # deltas are rare, and slow to import
+
+        assert layer.descriptor is not None
+        taken = undone(store, source, made_of[key], layer.descriptor.size, lease, progress)
+        _verify(source, layer, taken)
+        known[key] = _Known(taken.digest, taken.size, taken.compression, taken)
     return known
+
+
+def _all_here(store: Store, delta: Delta) -> bool:
+    with reading(store):
+        return all(layers.holding(store, base) is not None for base in delta.bases)
 
 
 def _advice(needed: Sequence[Base]) -> str:
@@ -262,9 +282,13 @@ def _compression(store: Store, digest: Digest) -> str:
         return compression.recognise(f.read(compression.HEAD))
 
 
-def _take(
-    source: Source, layer: Layer, lease: Lease, progress: Progress, stop: threading.Event
+def take(
+    source: Source, layer: Layer, lease: Lease | None, progress: Progress, stop: threading.Event
 ) -> Taken:
+    """Take a layer that is in an archive to the lease, if there is one, and verify it.
+
+    Raises InvalidArchive, StoreError, and Interrupted once `stop` is set.
+    """
     assert layer.part is not None
     label = (layer.diff_id or _key(layer)).short
     count = counter(progress, label, "Loading layer", source.size(layer.part))
@@ -409,6 +433,7 @@ def _offer(store: Store, source: Source, candidate: Candidate) -> Offered:
         for key, layer in wanted.items()
     }
     new = {key for key, layer in wanted.items() if not _here(store, layer)}
+    made_of = deltas.of(source)
     return Offered(
         id=candidate.image_id,
         names=candidate.names,
@@ -417,5 +442,8 @@ def _offer(store: Store, source: Source, candidate: Candidate) -> Offered:
         new_layers=len(new),
         size=sum(sizes.values()),
         new_size=sum(sizes[key] for key in new),
-        missing=sum(wanted[key].part is None for key in new),
+        missing=sum(
+            wanted[key].part is None and not (key in made_of and _all_here(store, made_of[key]))
+            for key in new
+        ),
     )

@@ -14,6 +14,7 @@ from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor
 from ferryman.image.platform import Platform
 from ferryman.image.reference import Reference
+from ferryman.operations import sealed
 from ferryman.operations.output import OutputError
 from ferryman.operations.progress import Progress, silent
 from ferryman.store import blobs
@@ -49,33 +50,61 @@ def save(
     *,
     form: str = "docker",
     compress: str = "none",
+    recipients: Sequence[str] = (),
     progress: Progress = silent,
 ) -> None:
     """Write an archive of the images to a file or pipe, from where `fd` stands.
 
     `form` is "docker" (as docker 25 and later write it) or "oci"; `compress` is "none", "gzip" or
-    "zstd", with a level as in "zstd:19".  Raises StoreError, OutputError, UsageError.
+    "zstd", with a level as in "zstd:19"; for `recipients` it is encrypted by age.  Raises
+    StoreError, OutputError, UsageError, MissingProgram.
     """
     algorithm, level = compression.parse_choice(compress)
+    with _told(), sealed.encrypting(fd, recipients) as out, ExitStack() as stack:
+        sink: Sink
+        if algorithm != "none":
+            compressor = compression.compressor(out, algorithm, level, parallel.cores())
+            stack.callback(compressor.close)
+            sink = CompressedSink(compressor)
+        elif stat.S_ISREG(os.fstat(out).st_mode):
+            sink = FileSink(out)
+        else:
+            sink = PipeSink(out)
+        _write(store, images, sink, form, progress)
+
+
+def to_sink(
+    store: Store,
+    images: Sequence[Saved],
+    sink: Sink,
+    *,
+    form: str = "docker",
+    progress: Progress = silent,
+) -> None:
+    """Write a plain archive of the images to where a sink brings it; see `save`."""
+    with _told():
+        _write(store, images, sink, form, progress)
+
+
+def _write(
+    store: Store, images: Sequence[Saved], sink: Sink, form: str, progress: Progress
+) -> None:
     sizes = {blob.id: blob.size for image in images for blob in image.blobs}
+    sizes |= {d.delta.blob.id: d.delta.blob.size for image in images for d in image.deltas}
     done = dict.fromkeys(sizes, 0)
 
     def advance(digest: Digest, n: int) -> None:
         done[digest] += n
         progress(digest.short, "Saving", done[digest], sizes[digest])
 
+    write.write(store, images, form, sink, advance)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what an output can do wrong into docker's words."""
     try:
-        with ExitStack() as stack:
-            sink: Sink
-            if algorithm != "none":
-                compressor = compression.compressor(fd, algorithm, level, parallel.cores())
-                stack.callback(compressor.close)
-                sink = CompressedSink(compressor)
-            elif stat.S_ISREG(os.fstat(fd).st_mode):
-                sink = FileSink(fd)
-            else:
-                sink = PipeSink(fd)
-            write.write(store, images, form, sink, advance)
+        yield
     except BrokenPipeError:
         raise OutputError("failed to save image: nobody reads the output any more") from None
     except OSError as e:
