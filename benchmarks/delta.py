@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +70,7 @@ def main() -> int:
     missed = False
     for name in options.pairs or _PAIRS:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
-            old, new = _pair(Path(folder), *_PAIRS[name], same=options.same_times)
+            old, new = pair(Path(folder), name, same=options.same_times)
             print(f"\n{name}: {new.stat().st_size / 1e6:.1f} MB", flush=True)
             found = {}
             for way, measure in _ways(old, new).items():
@@ -86,9 +86,9 @@ def _line(way: str, found: Measured) -> str:
     return f"  {way:20} {found.size:12,} bytes {found.made:8.2f} s {undone}"
 
 
-def _pair(
-    folder: Path, common: Sequence[str], old: Sequence[str], new: Sequence[str], *, same: bool
-) -> tuple[Path, Path]:
+def pair(folder: Path, which: str, *, same: bool = False) -> tuple[Path, Path]:
+    """Make the tars of two versions of a layer in a folder: an older one, and a newer one."""
+    common, old, new = _PAIRS[which]
     for name, packages in (("old", old), ("new", new)):
         target = folder / name / "usr/lib/python3/site-packages"
         pip = (sys.executable, "-m", "pip", "install", "--quiet", "--only-binary", ":all:")

@@ -53,7 +53,7 @@ _BRACKETS = str.maketrans("", "", "[]")
 
 def _checked(place: Place) -> Place:
     """Refuse what ssh would take for an option."""
-    if place.destination.startswith("-"):
+    if place.destination.startswith("-") or "@-" in place.destination:
         raise UsageError(f"invalid host {place.name}")
     return place
 

@@ -1,0 +1,232 @@
+"""What it takes to bring an image to another machine: ``python -m benchmarks.move``.
+
+First an image of some 450 MB, then one of which a layer of Python packages has changed: bytes on
+the wire as the kernel counts them, and seconds, on a line as fast as the machine and on one of 100
+Mbit/s.  The far side is a network namespace with a real sshd and real engines.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+_ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(_ROOT))
+
+from tests.command import Command  # noqa: E402
+from tests.peers.hosts import (  # noqa: E402
+    Host,
+    Network,
+    host,
+    network,
+    with_docker,
+    with_ferry,
+    with_podman,
+)
+from tests.peers.mounts import remove  # noqa: E402
+
+from benchmarks.delta import pair  # noqa: E402
+
+_OLD, _NEW = "ferry-bench/app:1", "ferry-bench/app:2"
+_RATE = "100mbit"
+
+
+class Way(NamedTuple):
+    """A way to bring an image there, and to take it away again."""
+
+    name: str
+    bring: Callable[[str], None]
+    forget: Callable[[], object]
+
+
+class Here(NamedTuple):
+    """The engines of this side, which have both images."""
+
+    network: Network
+    folder: Path
+    ferry: Command
+    docker: Command
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--pair", default="binary", help="of benchmarks.delta (%(default)s)")
+    parser.add_argument("--rate", default=_RATE, help="of the slow line (%(default)s)")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="fm-", dir=os.environ.get("TMPDIR", "/var/tmp")))
+    try:
+        with ExitStack() as stack:
+            _measure(stack, folder, options.pair, options.rate)
+    finally:
+        remove(folder)
+    return 0
+
+
+def _measure(stack: ExitStack, folder: Path, name: str, rate: str) -> None:
+    made = stack.enter_context(network(folder / "net"))
+    ferry = made.command(str(Path(sys.executable).with_name("ferry")), "--root", f"{folder}/store")
+    _images(ferry, folder, name)
+    (folder / "here").mkdir()
+    with host(made, "here", 2) as own, with_docker(own, folder / "d0") as docker:
+        here = Here(made, folder, ferry, docker)
+        docker.run("load", "-q", input=ferry.run("save", _OLD, _NEW).stdout)
+        for slow in (False, True):
+            print(f"\n{rate if slow else 'As fast as the machine'}", flush=True)
+            print(f"  {'':44} {'first':>22} {'second':>22}", flush=True)
+            _with_docker(here, 10 + slow, rate if slow else "")
+            _with_podman(here, 20 + slow, rate if slow else "")
+            _with_ferry(here, 30 + slow, rate if slow else "")
+
+
+def _images(ferry: Command, folder: Path, name: str) -> None:
+    """Build the two: a system with Python, and packages on it."""
+    base = subprocess.run([_ROOT / "scripts/make-base"], stdout=subprocess.PIPE, check=True)
+    ferry.run("import", base.stdout.decode().strip(), "ferry-bench/base:1")
+    old, new = pair(folder, name)
+    context = folder / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(
+        'FROM ferry-bench/base:1\nADD packages.tar /\nCOPY main.py /\nCMD ["true"]\n'
+    )
+    (context / "main.py").write_text("print('hello')\n")
+    for tar, image in ((old, _OLD), (new, _NEW)):
+        shutil.move(tar, context / "packages.tar")
+        ferry.run("build", "-q", "-t", image, context)
+    shutil.rmtree(context)
+
+
+def _with_docker(here: Here, number: int, rate: str) -> None:
+    with (
+        host(here.network, f"docker{number}", number) as far,
+        with_docker(far, here.folder / f"d{number}") as docker,
+    ):
+        far.give("zstd")
+        _shape(here, far, number, rate)
+
+        def forget() -> None:
+            docker.run("rmi", "-f", _OLD, _NEW, check=False)
+            docker.run("system", "prune", "-af", check=False)
+
+        _row(far, Way("ferry move: docker", _moving(here, far), forget))
+        for pipe in ("", "gzip -1 | ", "zstd -3 -T0 -q | "):
+            undo = "zstd -dq | " if "zstd" in pipe else ""
+            ssh = f"ssh -F {here.network.config} {far.name}"
+            script = f"docker save {{}} | {pipe}{ssh} '{undo}docker load'"
+            _row(
+                far,
+                Way(f"docker save | {pipe}ssh {undo}docker load", _script(here, script), forget),
+            )
+        far.give("python3")
+        _row(far, Way("ferry move: docker and python3", _moving(here, far), forget))
+
+
+def _with_podman(here: Here, number: int, rate: str) -> None:
+    with host(here.network, f"podman{number}", number) as far:
+        podman = _podman(here.folder / f"p{number}")
+        with_podman(far, podman)
+        _shape(here, far, number, rate)
+
+        def forget() -> None:
+            podman.run("rmi", "-af", check=False)
+
+        _row(far, Way("ferry move: podman", _moving(here, far), forget))
+        script = f"docker save {{}} | ssh -F {here.network.config} {far.name} podman load"
+        _row(far, Way("docker save | ssh podman load (image scp)", _script(here, script), forget))
+
+
+def _with_ferry(here: Here, number: int, rate: str) -> None:
+    with host(here.network, f"ferry{number}", number) as far:
+        far.give("python3", "rsync")
+        store = here.folder / f"f{number}"
+        there = with_ferry(far, store)
+        _shape(here, far, number, rate)
+        _row(
+            far,
+            Way(
+                "ferry move: ferry and python3",
+                _moving(here, far),
+                lambda: there("system", "prune", "-af", check=False),
+            ),
+        )
+        archive = here.folder / "archive.tar"
+        script = (
+            f"docker save -o {archive} {{}} && "
+            f"rsync -z -e 'ssh -F {here.network.config}' {archive} {far.name}:{store}.tar"
+        )
+        _row(
+            far,
+            Way(
+                "rsync -z of docker save's file",
+                _script(here, script),
+                lambda: Path(f"{store}.tar").unlink(missing_ok=True),
+            ),
+        )
+
+
+def _podman(folder: Path) -> Command:
+    folder.mkdir()
+    (folder / "containers.conf").write_text(
+        '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
+    )
+    (folder / "home/.config/containers").mkdir(parents=True)
+    policy = folder / "home/.config/containers/policy.json"
+    policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    (folder / "tmp").mkdir()
+    argv = ("podman", "--root", f"{folder}/root", "--runroot", f"{folder}/run")
+    env = {
+        "HOME": f"{folder}/home",
+        "TMPDIR": f"{folder}/tmp",
+        "CONTAINERS_CONF": f"{folder}/containers.conf",
+    }
+    return Command((*argv, "--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"), env)
+
+
+def _moving(here: Here, far: Host) -> Callable[[str], None]:
+    return lambda image: _ran(here.ferry.run("move", "-q", image, far.name))
+
+
+def _script(here: Here, script: str) -> Callable[[str], None]:
+    env = dict(here.docker.env)
+    command = here.network.command("bash", "-o", "pipefail", "-c", env=env)
+    return lambda image: _ran(command.run(script.format(image)))
+
+
+def _ran(done: "subprocess.CompletedProcess[bytes]") -> None:
+    assert done.returncode == 0
+
+
+def _row(far: Host, way: Way) -> None:
+    cells = []
+    way.forget()
+    for image in (_OLD, _NEW):
+        os.sync()
+        before, began = far.wire(), time.monotonic()
+        way.bring(image)
+        taken = time.monotonic() - began
+        cells.append(f"{(far.wire() - before) / 1e6:9.2f} MB {taken:7.2f} s")
+    way.forget()
+    print(f"  {way.name:44} {cells[0]:>22} {cells[1]:>22}", flush=True)
+
+
+def _shape(here: Here, far: Host, number: int, rate: str) -> None:
+    """Make the line slow, both ways."""
+    if not rate:
+        return
+    for namespace, device in ((here.network.namespace, f"p{number}"), (far.namespace, "eth0")):
+        words: Sequence[str] = (
+            *("tc", "-n", namespace, "qdisc", "add", "dev", device, "root"),
+            *("tbf", "rate", rate, "burst", "256kb", "latency", "50ms"),
+        )
+        subprocess.run(words, check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
