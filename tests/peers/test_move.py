@@ -176,3 +176,32 @@ def test_ferry(sender: Sender, hosts: Network, tmp_path: Path, python: bool) -> 
             assert change(sender, made, bytes(large)) < 200_000
             assert not list((made.folder / "cache").rglob("*/*"))
         assert "clean" in there.text("system", "check")
+
+
+def test_from_there(sender: Sender, hosts: Network, private: Path, tmp_path: Path) -> None:
+    """What a host has comes here; a ferry there leaves out what is here."""
+    ours = sender.text("inspect", "-f", "{{.Id}}", "ferry-test/app:2")
+    with (
+        host(hosts, "from", 12) as made,
+        with_docker(made, private / "d4") as docker,
+    ):
+        there = with_ferry(made, tmp_path / "there")
+        saved = sender("save", "ferry-test/app:2").stdout
+        docker.run("load", input=saved)
+        there("load", input=saved)
+        sender("rmi", "ferry-test/app:2")
+        before = made.wire()
+        said = sender.text("move", "--via", "ferry", "ferry-test/app:2", "--from", made.name)
+        assert said == "Loaded image: ferry-test/app:2"
+        assert made.wire() - before < 200_000
+        assert sender.text("inspect", "-f", "{{.Id}}", "ferry-test/app:2") == ours
+        sender("rmi", "ferry-test/app:2")
+        sender("move", "ferry-test/app:2", "--from", made.name)
+        assert sender.text("inspect", "-f", "{{.Id}}", "ferry-test/app:2") == ours
+        for via, words in {"docker": "does not exist", "ferry": "no/such:1"}.items():
+            done = sender("move", "--via", via, "no/such:1", "--from", made.name, check=False)
+            assert done.returncode == 1
+            (line,) = done.stderr.decode().splitlines()
+            assert line.startswith(f"Error: {made.name}: ")
+            assert words in line
+        docker.run("rmi", "ferry-test/app:2")

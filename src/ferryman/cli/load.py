@@ -83,7 +83,7 @@ def command(
     for offer in offers:
         _list(offer)
     for image in done:
-        _tell(image)
+        tell(image)
 
 
 def _check_stdin() -> None:
@@ -95,7 +95,8 @@ def _check_stdin() -> None:
         raise UsageError("requested load from stdin, but stdin is empty: use -i FILE, or a pipe")
 
 
-def _tell(image: "load.Loaded") -> None:  # type: ignore[name-defined]  # noqa: F821
+def tell(image: "load.Loaded") -> None:  # type: ignore[name-defined]  # noqa: F821
+    """Say what was loaded, as docker does."""
     if image.name is None:
         click.echo(f"Loaded image ID: {image.id}")
         return

@@ -30,6 +30,7 @@ _ENGINES = ("docker", "podman", "nerdctl", "ctr", "ferry")
 @click.option("--timeout", type=click.IntRange(3), default=45, show_default=True,
               metavar="SECONDS", help="Give up a host that is silent so long")  # fmt: skip
 @click.option("--hosts", "file", metavar="FILE", help="Move to the hosts that a file lists")
+@click.option("--from", "source", metavar="HOST", help="Bring the images from there to here")
 @click.option("--platform", metavar="OS/ARCH", help="Move only the given platform")
 @click.option("-q", "--quiet", is_flag=True, help="Suppress the progress output")
 @click.argument("arguments", nargs=-1, required=True, metavar="IMAGE [IMAGE...] HOST [HOST...]")
@@ -42,6 +43,7 @@ def command(
     no_delta: bool,
     timeout: int,
     file: str | None,
+    source: str | None,
     platform: str | None,
     quiet: bool,
     arguments: tuple[str, ...],
@@ -56,6 +58,9 @@ def command(
     from ferryman.transfer import place
 
     store = chosen_store()
+    if source:
+        _bring_here(store, arguments, source, via or "", timeout, quiet)
+        return 0
     names, hosts = _divided(store, arguments, file)
     options = move.Options(
         via or "", memory(limit) if limit else None, parallel, dry_run, not no_delta, timeout
@@ -73,6 +78,21 @@ def command(
         if each.error:
             click.echo(f"Error: {each.error}", err=True)
     return int(any(each.error for each in moved))
+
+
+def _bring_here(
+    store: "Store", names: tuple[str, ...], source: str, via: str, timeout: int, quiet: bool
+) -> None:
+    from ferryman.cli.load import tell
+    from ferryman.operations.move_here import move_here
+    from ferryman.transfer import place
+
+    with shown(quiet=quiet) as progress:
+        loaded = move_here(
+            store, names, place.parse(source), via=via, silence=timeout, progress=progress
+        )
+    for image in loaded:
+        tell(image)
 
 
 def _divided(

@@ -152,7 +152,7 @@ class _Host:
         self._options, self._pace, self._press, self._differences = means
         self._tell = tell
         self._far = probe(channel)
-        self._engine = _engine(channel, self._far, self._options.via)
+        self._engine = engine_of(channel, self._far, self._options.via)
         self._site = engines.inventory(channel, self._engine)
 
     def bring(self, image: _Image) -> tuple[Plan, int]:
@@ -228,7 +228,8 @@ class _Host:
             )
 
 
-def _engine(channel: Channel, far: Far, via: str) -> Engine:
+def engine_of(channel: Channel, far: Far, via: str) -> Engine:
+    """Return the engine there that is meant, or the first that may be used; raises HostError."""
     if via:
         engine = far.engine(via)
         if engine is None:

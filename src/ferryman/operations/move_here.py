@@ -1,0 +1,104 @@
+"""Move the other way: images from another machine to this one, without what is here already."""
+
+import os
+import shlex
+import subprocess
+import threading
+from collections.abc import Sequence
+
+from ferryman.archive.stream import PipeStream
+from ferryman.errors import FerryError
+from ferryman.operations import load
+from ferryman.operations.move import engine_of
+from ferryman.operations.progress import Progress, silent
+from ferryman.store.layout import Store
+from ferryman.transfer import inventory
+from ferryman.transfer.channel import SILENCE, Channel, end, last_line, opened
+from ferryman.transfer.place import Place
+from ferryman.transfer.probe import Engine, Far, probe
+
+_TOLD = 64 << 10
+
+
+def move_here(
+    store: Store,
+    names: Sequence[str],
+    place: Place,
+    *,
+    via: str = "",
+    silence: int = SILENCE,
+    progress: Progress = silent,
+) -> list[load.Loaded]:
+    """Have an engine there save images, and load them; all of them or none.
+
+    A ferry there leaves out what is here; other engines cannot.  Raises HostError, and what load
+    raises.
+    """
+    with opened(place, silence=silence) as channel:
+        far = probe(channel)
+        engine = engine_of(channel, far, via)
+        if engine.name == "ctr":
+            raise channel.error("ctr does not save what is to be loaded elsewhere")
+        process = channel.start(
+            _script(engine, far, names),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        told: list[bytes] = []
+        listener = threading.Thread(target=_listen, args=(process, told), daemon=True)
+        listener.start()
+        asking = threading.Thread(target=_ask, args=(process, engine, store), daemon=True)
+        asking.start()
+        try:
+            assert process.stdout
+            stream = PipeStream(process.stdout.fileno(), place.name)
+            return load.load(store, stream, place.name, progress=progress)
+        except FerryError as e:
+            raise _reason(channel, process, listener, told) or e from None
+        finally:
+            end(process)
+
+
+def _script(engine: Engine, far: Far, names: Sequence[str]) -> str:
+    images = " ".join(shlex.quote(name) for name in names)
+    press = "zstd -qT0" if far.zstd else "gzip -1"
+    save = f"{engine.command} save"
+    if engine.name == "podman" and len(names) > 1:
+        save += " --multi-image-archive"
+    if engine.name != "ferry":
+        return f"{save} -- {images} </dev/null | {press}"
+    # What is here comes by standard input; a file is what it wants.
+    return (
+        'base=$(mktemp) && trap \'rm -f "$base"\' EXIT && cat > "$base" && '
+        f'{save} --base "$base" -- {images} | {press}'
+    )
+
+
+def _ask(process: "subprocess.Popen[bytes]", engine: Engine, store: Store) -> None:
+    """Send a ferry what is here."""
+    assert process.stdin
+    try:
+        if engine.name == "ferry":
+            process.stdin.write(inventory.write(inventory.from_store(store)))
+        process.stdin.close()
+    except (OSError, FerryError):
+        end(process)
+
+
+def _listen(process: "subprocess.Popen[bytes]", told: list[bytes]) -> None:
+    assert process.stderr
+    while piece := os.read(process.stderr.fileno(), _TOLD):
+        told[:] = [(b"".join(told) + piece)[-_TOLD:]]
+
+
+def _reason(
+    channel: Channel,
+    process: "subprocess.Popen[bytes]",
+    listener: threading.Thread,
+    told: list[bytes],
+) -> FerryError | None:
+    """Return what the engine says of its failure: what came of it here is no more than that."""
+    listener.join(5)
+    said = last_line(b"".join(told))
+    return channel.error(said) if said and process.poll() is not None else None
