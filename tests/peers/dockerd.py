@@ -42,6 +42,7 @@ def running_dockerd(
     within: tuple[str, ...] = (),
     root: Path | None = None,
     containerd: bool = False,
+    insecure: tuple[str, ...] = (),
 ) -> Iterator[Command]:
     """Start dockerd with everything it writes in `folder`, and yield its client.
 
@@ -49,8 +50,9 @@ def running_dockerd(
     that this is, or with `apart` of one of its own, or of where the command `within` brings it;
     else no network to give, so build and run need ``--network none`` or ``host``.  `root` is where
     its programs are, with BuildKit for its builder; else they are the machine's.  With `containerd`
-    it keeps images there, as docker does from version 29 on.  `folder` is best short: sockets are
-    made in it.  Raises RuntimeError, with the end of its log, if it does not start.
+    it keeps images there, as docker does from version 29 on.  Registries that are `insecure` it
+    asks without TLS.  `folder` is best short: sockets are made in it.  Raises RuntimeError, with
+    the end of its log, if it does not start.
     """
     programs = (
         Programs(str(root / "usr/bin/docker"), str(root / "usr/sbin/dockerd")) if root else OURS
@@ -67,8 +69,10 @@ def running_dockerd(
     before = (*within, *(_APART if apart else ()))
     # overlay2 cannot stand on another overlay, as in a container; vfs can stand anywhere.
     drivers = ("overlayfs", "native") if containerd else ("overlay2", "vfs")
-    settings = json.dumps({"features": {"containerd-snapshotter": True}} if containerd else {})
-    (folder / "daemon.json").write_text(settings)
+    settings: dict[str, object] = {"insecure-registries": insecure} if insecure else {}
+    if containerd:
+        settings["features"] = {"containerd-snapshotter": True}
+    (folder / "daemon.json").write_text(json.dumps(settings))
     try:
         daemon = _start(folder, client, programs, drivers[0], network or apart, before)
     except RuntimeError:

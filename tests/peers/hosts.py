@@ -55,6 +55,7 @@ class Host(NamedTuple):
     folder: Path
     namespace: str
     network: "Network"
+    address: str
 
     @property
     def within(self) -> tuple[str, ...]:
@@ -173,10 +174,10 @@ def host(network: Network, name: str, number: int, **environment: str) -> Iterat
     folder = network.folder / name
     (folder / "bin").mkdir(parents=True)
     (folder / "home").mkdir()
-    made = Host(name, folder, f"{network.namespace}-{name}", network)
+    address = f"{_NET}.{number}"
+    made = Host(name, folder, f"{network.namespace}-{name}", network, address)
     for program in _PLAIN:
         made.give(program)
-    address = f"{_NET}.{number}"
     for key in ("host_key", "user_key"):
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True
@@ -245,21 +246,59 @@ def _until_answered(made: Host) -> None:
 
 @contextmanager
 def with_docker(
-    made: Host, folder: Path, root: Path | None = None, containerd: bool = False
+    made: Host,
+    folder: Path,
+    root: Path | None = None,
+    containerd: bool = False,
+    insecure: tuple[str, ...] = (),
 ) -> Iterator[Command]:
     """Give a host a docker of its own; `folder` is short, since sockets are made in it."""
     (folder / "home").mkdir(parents=True)
     with running_dockerd(
-        folder, folder / "home", within=made.within, root=root, containerd=containerd
+        folder,
+        folder / "home",
+        within=made.within,
+        root=root,
+        containerd=containerd,
+        insecure=insecure,
     ) as client:
         program = shutil.which(client.argv[0], path="/usr/bin") or client.argv[0]
         made.script("docker", f'DOCKER_HOST={client.env["DOCKER_HOST"]} exec {program} "$@"')
         yield client
 
 
-def with_ferry(made: Host, root: Path) -> Ferry:
+@contextmanager
+def with_registry(made: Host, folder: Path) -> Iterator[str]:
+    """Run a registry on a host, for all who reach that; give its address."""
+    folder.mkdir()
+    address = f"{made.address}:5000"
+    config = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
+        "http": {"addr": address},
+    }
+    (folder / "config.yml").write_text(json.dumps(config))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*made.within, "docker-registry", "serve", folder / "config.yml"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
+        )
+    try:
+        asked = ("curl", "-sf", "--retry", "50", "--retry-connrefused", "--retry-delay", "1")
+        made.network.command(*asked, f"http://{address}/v2/").run()
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def with_ferry(made: Host, root: Path, **environment: str) -> Ferry:
     """Give a host a ferry, with a store of its own."""
-    made.script("ferry", f'exec {sys.executable} -m ferryman --root {root} "$@"')
+    env = " ".join(f"{key}={value}" for key, value in environment.items())
+    made.script("ferry", f'{env} exec {sys.executable} -m ferryman --root {root} "$@"')
     return Ferry(root)
 
 

@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.command import Command
+from tests.ferry import Ferry
 from tests.peers.hosts import (
     Host,
     Network,
@@ -17,6 +19,7 @@ from tests.peers.hosts import (
     with_docker,
     with_ferry,
     with_podman,
+    with_registry,
 )
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -205,3 +208,37 @@ def test_from_there(sender: Sender, hosts: Network, private: Path, tmp_path: Pat
             assert line.startswith(f"Error: {made.name}: ")
             assert words in line
         docker.run("rmi", "ferry-test/app:2")
+
+
+def test_through_a_registry(
+    sender: Sender, hosts: Network, private: Path, podman: Command, tmp_path: Path
+) -> None:
+    """The image goes once to a registry; the hosts are told, and pull from there."""
+    with ExitStack() as stack:
+        at = stack.enter_context(host(hosts, "reg", 13))
+        address = stack.enter_context(with_registry(at, private / "reg"))
+        config = tmp_path / "registries.toml"
+        config.write_text(f'insecure = ["{address}"]\n')
+        made = [stack.enter_context(host(hosts, f"t{i}", 14 + i)) for i in range(3)]
+        docker = stack.enter_context(with_docker(made[0], private / "d5", insecure=(address,)))
+        with_podman(made[1], podman)
+        there = with_ferry(made[2], tmp_path / "there", FERRY_REGISTRIES=str(config))
+        before = [each.wire() for each in (at, *made)]
+        flags = ("move", "--through", f"docker://{address}/fleet", NAME)
+        env = ("env", f"FERRY_REGISTRIES={config}")
+        ferry = hosts.command(*env, *Ferry.at(sender, None).argv)
+        said = ferry.text(*flags, *(each.name for each in made))
+        assert said.count("done") == 3
+        gone = [each.wire() - b for each, b in zip((at, *made), before, strict=True)]
+        # Once to the registry, and from there three times.
+        assert 4 * LARGE < gone[0] < 4.5 * LARGE + 8_000_000
+        assert all(LARGE < each < 1.2 * LARGE + 2_000_000 for each in gone[1:])
+        ours = sender.text("inspect", "-f", "{{.Id}}", NAME)
+        assert docker.text("inspect", "-f", "{{.Id}}", NAME) == ours
+        assert podman.text("inspect", "-f", "{{.Id}}", NAME) in ours
+        assert there.text("inspect", "-f", "{{.Id}}", NAME) == ours
+        # Nobody keeps the name at the registry.
+        assert address not in sender.text("images") + docker.text("images")
+        assert address not in podman.text("images") + there.text("images")
+        podman.run("rmi", "--force", NAME)
+        docker.run("rmi", "--force", NAME)

@@ -30,6 +30,8 @@ _ENGINES = ("docker", "podman", "nerdctl", "ctr", "ferry")
 @click.option("--timeout", type=click.IntRange(3), default=45, show_default=True,
               metavar="SECONDS", help="Give up a host that is silent so long")  # fmt: skip
 @click.option("--hosts", "file", metavar="FILE", help="Move to the hosts that a file lists")
+@click.option("--through", metavar="docker://REGISTRY[/PREFIX]",
+              help="Push once to a registry, and have the hosts pull from there")  # fmt: skip
 @click.option("--from", "source", metavar="HOST", help="Bring the images from there to here")
 @click.option("--platform", metavar="OS/ARCH", help="Move only the given platform")
 @click.option("-q", "--quiet", is_flag=True, help="Suppress the progress output")
@@ -43,6 +45,7 @@ def command(
     no_delta: bool,
     timeout: int,
     file: str | None,
+    through: str | None,
     source: str | None,
     platform: str | None,
     quiet: bool,
@@ -55,6 +58,7 @@ def command(
     from ferryman.cli.flags.limits import memory
     from ferryman.image import platform as platforms
     from ferryman.operations import move
+    from ferryman.operations.through import place as at_registry
     from ferryman.transfer import place
 
     store = chosen_store()
@@ -63,7 +67,13 @@ def command(
         return 0
     names, hosts = _divided(store, arguments, file)
     options = move.Options(
-        via or "", memory(limit) if limit else None, parallel, dry_run, not no_delta, timeout
+        via or "",
+        memory(limit) if limit else None,
+        parallel,
+        dry_run,
+        not no_delta,
+        timeout,
+        at_registry(through) if through else "",
     )
     wanted = platforms.parse(platform) if platform else None
     with shown(quiet=quiet or as_json, on=sys.stderr) as progress:

@@ -14,7 +14,7 @@ from ferryman.image import manifest as manifests
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor
 from ferryman.image.platform import Platform
-from ferryman.operations import save
+from ferryman.operations import save, through
 from ferryman.store import blobs, layers
 from ferryman.store.images import of_target, read_document, walk
 from ferryman.store.layout import Store
@@ -48,6 +48,8 @@ class Options(NamedTuple):
     """Whether layers may be sent as differences."""
     silence: int = SILENCE
     """After how many seconds without a sign a host is given up."""
+    through: str = ""
+    """The repository of a registry from which the hosts are to pull; empty to send from here."""
 
 
 class Moved(NamedTuple):
@@ -67,6 +69,13 @@ class _Image(NamedTuple):
     content: Content
     unpacked: dict[Digest, int]
     """The bytes that each layer's tar has."""
+    stop: through.Stop | None = None
+    """Where hosts are to pull it from, if not from here."""
+
+    def at(self, stop: through.Stop) -> "_Image":
+        """Return the image as it is to be had at a registry."""
+        ids = self.wanted.ids | {stop.digest}
+        return self._replace(wanted=self.wanted._replace(ids=ids), stop=stop)
 
 
 _Press = Callable[[str, Digest, int, int], Pressed]
@@ -102,6 +111,10 @@ def move(
         Differences(partial(_open_plain, store)) as differences,
     ):
         images = [_image(store, saved, platform, press) for saved in chosen]
+        if options.through and not options.dry_run:
+            told = partial(tell, options.through, "Pushing")
+            stops = through.bring(store, chosen, options.through, told)
+            images = [image.at(stop) for image, stop in zip(images, stops, strict=True)]
 
         def bring(place: Place) -> Moved:
             means = _Means(options, pace, press, differences)
@@ -160,12 +173,19 @@ class _Host:
         engine = self._engine
         by_pulling = engine.containerd or engine.name in ("podman", "nerdctl", "ctr")
         way = "pull" if by_pulling else "archive"
+        if self._options.through:
+            way = "registry"
         planned = plan(image.wanted, engine.name, way, self._site)
         if self._options.dry_run or planned.way == "nothing":
             return planned, 0
         self._check_room(image, planned)
         heard = self._heard(planned.bytes)
-        if by_pulling:
+        if image.stop:
+            self._tell("Pulling", 0, 0)
+            names, insecure = image.wanted.names, image.stop.insecure
+            by_pull.pull(self._channel, engine, image.stop.name, names, insecure=insecure)
+            sent = 0
+        elif by_pulling:
             if not image.wanted.names and engine.name != "podman":
                 raise self._channel.error(f"{image.wanted.id} needs a name there: see ferry tag")
             sent = by_pull.move(

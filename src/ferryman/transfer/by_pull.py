@@ -1,7 +1,8 @@
-"""The other direction: the image is served here, and the far engine pulls what it lacks.
+"""The other direction: the far engine pulls what it lacks, from here or from a registry.
 
-For engines that know layers by digests of their own: podman, containerd with ctr or nerdctl, and
-docker where it keeps its images in containerd.
+For engines that know layers by digests of their own (podman, containerd with ctr or nerdctl, and
+docker where it keeps its images in containerd) the image is served here, on loopback.  For many
+hosts it is in a registry, and this machine only tells them.
 """
 
 import shlex
@@ -14,23 +15,23 @@ from ferryman.transfer.serve import Content, serving
 
 _SECONDS = 24 * 3600.0
 
-# What each is told: to pull from a port without TLS, to give a name, and to forget one.
+
+# What each is told: to pull, what lets it do so without TLS, to give a name, and to forget one.
 _PULL = {
-    "docker": "pull --quiet {source}",
-    "podman": "pull --quiet --tls-verify=false {source}",
-    "nerdctl": "pull --quiet --insecure-registry {source}",
-    "ctr": "-n default images pull --plain-http {source}",
+    "docker": "pull --quiet {insecure} {source}",
+    "podman": "pull --quiet {insecure} {source}",
+    "nerdctl": "pull --quiet {insecure} {source}",
+    "ctr": "-n default images pull {insecure} {source}",
+    "ferry": "pull --quiet {insecure} {source}",
 }
-_TAG = {
-    "docker": "tag {source} {name}",
-    "podman": "tag {source} {name}",
-    "nerdctl": "tag {source} {name}",
-    "ctr": "-n default images tag --force {source} {name}",
+_INSECURE = {
+    "podman": "--tls-verify=false",
+    "nerdctl": "--insecure-registry",
+    "ctr": "--plain-http",
 }
+_TAG = {"ctr": "-n default images tag --force {source} {name}"}
 _FORGET = {
-    "docker": "rmi {source}",
     "podman": "untag {source} {source}",
-    "nerdctl": "rmi {source}",
     "ctr": "-n default images rm {source}",
 }
 
@@ -43,7 +44,7 @@ def move(
     pace: Pace,
     heard: Callable[[int], None],
 ) -> int:
-    """Have the engine pull the image and give it its names; return the bytes that were sent.
+    """Have the engine pull the image from here, and give it its names; return the bytes sent.
 
     Raises HostError.
     """
@@ -56,16 +57,26 @@ def move(
 
     with serving(content, pace, count) as served:
         source = served.reference(channel.forward(served.port))
-
-        def words(table: dict[str, str], name: str = "") -> str:
-            said = table[engine.name].format(source=source, name=shlex.quote(name))
-            return f"{engine.command} {said}"
-
-        # Without a name of its own it keeps the one that it was pulled by: its ID is all it has.
-        keep = [words(_TAG, name) for name in names]
-        undo = words(_FORGET)
-        script = " && ".join([words(_PULL), *keep])
-        # The name that it was pulled by is good for nothing once the port is closed.
-        script = f"{{ {script}; }} >&2; code=$?; {undo} >/dev/null 2>&1; exit $code"
-        channel.ask(script, seconds=_SECONDS)
+        pull(channel, engine, source, names, insecure=True)
     return sent
+
+
+def pull(
+    channel: Channel, engine: Engine, source: str, names: Sequence[str], *, insecure: bool
+) -> None:
+    """Have the engine pull an image, and give it its names instead; raises HostError.
+
+    With `insecure` it is told to do without TLS, where it wants to be told that.
+    """
+    way = _INSECURE.get(engine.name, "") if insecure else ""
+
+    def words(template: str, name: str = "") -> str:
+        said = template.format(source=shlex.quote(source), name=shlex.quote(name), insecure=way)
+        return f"{engine.command} {said}"
+
+    keep = [words(_TAG.get(engine.name, "tag {source} {name}"), name) for name in names]
+    script = " && ".join([words(_PULL[engine.name]), *keep])
+    # By the name that it was pulled by nobody is to know it.
+    undo = words(_FORGET.get(engine.name, "rmi {source}"))
+    script = f"{{ {script}; }} >&2; code=$?; {undo} >/dev/null 2>&1; exit $code"
+    channel.ask(script, seconds=_SECONDS)
