@@ -46,6 +46,17 @@ def test_bytes_count_and_not_files() -> None:
     assert nearest(target, bases)[0] == "large"
 
 
+def test_of_two_versions_the_nearer_one() -> None:
+    versions = [
+        of_files([*named("same", 300), *named("new", changed, 1001), *named("old", 99 - changed)])
+        for changed in (0, 30, 40)
+    ]
+    for bases in ({"1": versions[0], "2": versions[1]}, {"2": versions[1], "1": versions[0]}):
+        assert nearest(versions[2], bases, limit=1) == ["2"]
+    one, two = of_files(named("a", 100, 999)), of_files(named("a", 100, 1000))
+    assert nearest(two, {"one": one, "two": two}) == ["two"]
+
+
 def test_versions_have_the_same_names() -> None:
     old = of_files([(f"app-1.2.dist-info/{n}".encode(), 5) for n in "abcd"])
     new = of_files([(f"app-1.10.dist-info/{n}".encode(), 5) for n in "abcd"])

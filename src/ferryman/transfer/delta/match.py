@@ -33,9 +33,11 @@ _LONGEST = 16 << 20
 # of the most frequent bytes.  They and what follows them are the key.
 _KEY = 16
 _ANCHOR = re.compile(rb"[\n\xe8H](?s:.{%d})" % (_KEY - 1))
-# Contents up to this size have all their anchors in the index, larger ones every 2nd, 4th, …: an
-# anchor takes some 100 bytes of memory.
-_DENSE = 16 << 20
+# Contents up to this size have all their anchors in the index; larger ones have rarer anchors, of
+# which every 2nd, 4th, … may have to do: an anchor takes a microsecond, and 100 bytes of memory.
+_DENSE = 48 << 20
+_RARE_ANCHOR = re.compile(rb"[\n\xe8H][\x04\x14$4DTdt\x84\x94\xa4\xb4\xc4\xd4\xe4\xf4](?s:.{14})")
+_RARER = 16
 
 
 def matches(
@@ -58,14 +60,16 @@ def _by_anchors(
 ) -> Iterator[Match]:
     """Yield matches that begin at an anchor; `shift` leads to the old bytes of those before it."""
     places: dict[int, int] | None = None
-    mask = (1 << ((stop - start) // _DENSE).bit_length()) - 1
+    size = stop - start
+    anchors = _ANCHOR if size <= _DENSE else _RARE_ANCHOR
+    mask = (1 << (size // (_DENSE * _RARER)).bit_length()) - 1
     while True:
-        for anchor in _ANCHOR.finditer(new, at, end):
+        for anchor in anchors.finditer(new, at, end):
             n = anchor.start()
             old_n = n + shift
             if not (start <= old_n <= stop - _STEP and _alike(new, n, old, old_n)):
                 if places is None:
-                    places = _index(old, start, stop, mask)
+                    places = _index(old, start, stop, anchors, mask)
                 old_n = places.get(crc32(anchor.group()), -1)
                 if old_n < 0 or not _alike(new, n, old, old_n):
                     continue
@@ -93,12 +97,14 @@ def _onward(new: Content, n: int, end: int, old: Content, old_n: int, stop: int)
         n, old_n = beyond, old_n + _LONGEST
 
 
-def _index(old: Content, start: int, stop: int, mask: int) -> dict[int, int]:
+def _index(
+    old: Content, start: int, stop: int, anchors: re.Pattern[bytes], mask: int
+) -> dict[int, int]:
     """Return where the keys of the old content are, those that a mask lets through."""
     places = {}
     while start < stop:
         at = start
-        for anchor in _ANCHOR.finditer(old, start, min(stop, start + _LONGEST)):
+        for anchor in anchors.finditer(old, start, min(stop, start + _LONGEST)):
             at = anchor.end()
             key = crc32(anchor.group())
             if not key & mask:

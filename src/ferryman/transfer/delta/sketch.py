@@ -4,7 +4,7 @@ import heapq
 import math
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ferryman.archive import tar
 from ferryman.errors import InvalidArchive
@@ -14,10 +14,18 @@ _KEYS = 256
 # Of the bytes; less is not worth reading another base for.
 _LEAST = 0.02
 
-Sketch = Mapping[int, float]
-"""Some of a layer's files, drawn by lot: large ones rather, and the same ones in all layers.
 
-By the hash of its name, the bytes that each of them stands for.
+class Drawn(NamedTuple):
+    """A file of a sketch: its size, and for how many bytes of the layer it stands."""
+
+    size: int
+    weight: float
+
+
+Sketch = Mapping[int, Drawn]
+"""Some of a layer's files, by the hashes of their names.
+
+They are drawn by lot: large ones rather, and the same ones in all layers.
 """
 
 K = TypeVar("K")
@@ -41,33 +49,35 @@ def of_files(files: Iterable[tuple[bytes, int]]) -> Sketch:
     A file's lot is an exponential variate of its name, over its size, and the lowest are drawn: so
     a byte of a large file is as likely to be stood for as one of a small one.
     """
-    lots: dict[int, float] = {}
     sizes: dict[int, int] = {}
     for name, size in files:
         if size:
-            key = int.from_bytes(blake2b(numberless(name), digest_size=8).digest(), "little")
-            lots[key] = -math.log((key + 1) / (1 << 64)) / size
-            sizes[key] = size
+            key = int.from_bytes(blake2b(numberless(name), digest_size=6).digest(), "little")
+            sizes[key] = sizes.get(key, 0) + size
+    lots = {key: -math.log((key + 0.5) / (1 << 48)) / size for key, size in sizes.items()}
     drawn = heapq.nsmallest(_KEYS, lots, key=lambda key: (lots[key], key))
-    if len(drawn) == len(lots):
-        return sizes
     # A file of fewer bytes is drawn rarely, and stands for others like it.
-    least = 1 / lots[drawn[-1]]
-    return {key: max(sizes[key], least) for key in drawn}
+    least = 1 / lots[drawn[-1]] if len(drawn) < len(lots) else 0
+    return {key: Drawn(sizes[key], max(sizes[key], least)) for key in drawn}
 
 
 def nearest(target: Sketch, bases: Mapping[K, Sketch], limit: int = 3) -> list[K]:
     """Return the bases that have most of a target's bytes, by their files' names; the best first.
 
+    A file of another size counts half: of two versions, the one that differs in less is better.
     At most `limit`, each of which has some that those before it have not; there may be none.
     """
     chosen: list[K] = []
     wanted = set(target)
 
     def shared(base: K) -> float:
-        return sum(target[key] for key in wanted & bases[base].keys())
+        old = bases[base]
+        return sum(
+            target[key].weight / (1 if old[key].size == target[key].size else 2)
+            for key in wanted & old.keys()
+        )
 
-    enough = _LEAST * sum(target.values())
+    enough = _LEAST * sum(file.weight for file in target.values())
     while wanted and len(chosen) < limit:
         best = max(bases, key=shared, default=None)
         if best is None or shared(best) <= enough:

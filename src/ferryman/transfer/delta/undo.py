@@ -22,11 +22,11 @@ START = struct.Struct("<12sII")
 BLOCK = struct.Struct("<IIII")
 END = bytes(BLOCK.size)
 MAX_HEADER = 64 << 10
-MAX_BLOCK = 8 << 20
+MAX_BLOCK = 4 << 20
 MAX_GROWTH = 64 << 10
 """How many bytes a block may be larger when it is compressed."""
 COPY, CHANGE, LITERAL = 0, 1, 2
-LZMA_DICTIONARY = 8 << 20
+LZMA_DICTIONARY = 4 << 20
 
 _PIECE = 1 << 20
 _MAX_SIZE = 1 << 62
@@ -334,7 +334,7 @@ def _standard_zstd() -> Callable[[bytes, int], bytes]:
     """Use the standard library of Python 3.14 or later."""
     from compression import zstd  # type: ignore[import-not-found,unused-ignore]
 
-    options = {zstd.DecompressionParameter.window_log_max: 23}
+    options = {zstd.DecompressionParameter.window_log_max: 22}
 
     def decompress(compressed: bytes, size: int) -> bytes:
         content = zstd.ZstdDecompressor(options=options).decompress(compressed, size + 1)
