@@ -127,3 +127,19 @@ def test_what_a_pipe_leads_to_may_fail() -> None:
 
     with pytest.raises(OSError, match="No space left"):
         write()
+
+
+@pytest.mark.parametrize(
+    ("paths", "want"),
+    [
+        (["a.tar", "b.tar", "a.tar"], [["a.tar"], ["b.tar"]]),
+        (
+            ["m/x.001", "n/x.002", "o/x.sha256", "y.tar"],
+            [["m/x.001", "n/x.002", "o/x.sha256"], ["y.tar"]],
+        ),
+        (["m/x.001", "n/x.001", "n/x.002"], [["m/x.001"], ["n/x.001", "n/x.002"]]),
+        (["x", "x.001"], [["x"], ["x.001"]]),
+    ],
+)
+def test_which_belong_together(paths: list[str], want: list[list[str]]) -> None:
+    assert volumes.grouped(paths) == want
