@@ -8,6 +8,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from ferryman.archive.intake import Advance
@@ -113,7 +114,8 @@ class VolumeSink:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
-            os.unlink(self._aside())
+            with suppress(FileNotFoundError):  # Ctrl-C, just when it had got its name
+                os.unlink(self._aside())
 
     def _room(self, size: int) -> int:
         """Return how much of what is to come goes to this volume, which is begun if need be."""
