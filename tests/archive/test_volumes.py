@@ -127,3 +127,31 @@ def test_what_a_pipe_leads_to_may_fail() -> None:
 
     with pytest.raises(OSError, match="No space left"):
         write()
+
+
+@pytest.mark.parametrize(
+    ("paths", "want"),
+    [
+        (["a.tar", "b.tar", "a.tar"], [["a.tar"], ["b.tar"]]),
+        (
+            ["m/x.001", "n/x.002", "o/x.sha256", "y.tar"],
+            [["m/x.001", "n/x.002", "o/x.sha256"], ["y.tar"]],
+        ),
+        (["m/x.001", "n/x.001", "n/x.002"], [["m/x.001"], ["n/x.001", "n/x.002"]]),
+        (["x", "x.001"], [["x"], ["x.001"]]),
+    ],
+)
+def test_which_belong_together(paths: list[str], want: list[list[str]]) -> None:
+    assert volumes.grouped(paths) == want
+
+
+def test_an_interrupt_just_when_a_volume_has_its_name(tmp_path: Path) -> None:
+    def finished(number: int, digest: str, give_name: Callable[[], None]) -> None:
+        give_name()
+        raise KeyboardInterrupt
+
+    sink = VolumeSink(f"{tmp_path}/v", 4, 3, lambda number: True, finished)
+    with pytest.raises(KeyboardInterrupt):
+        sink.write(b"0123456789")
+    sink.give_up()
+    assert os.listdir(tmp_path) == ["v.001"]

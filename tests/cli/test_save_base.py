@@ -44,10 +44,11 @@ def bases(both: Ferry, site: Path, tmp_path: Path) -> dict[str, str]:
     (tmp_path / "new.tar").write_bytes(packed(docker_25(BASE)))
     (tmp_path / "old.tar.gz").write_bytes(packed(docker_before_25(BASE), "gzip"))
     both("save", "--format", "oci", "-o", tmp_path / "oci.tar", "base:1")
+    both("save", "--split", "4k", "-o", tmp_path / "volumes", "base:1")
     both("inventory", "-o", tmp_path / "inventory", root=site)
     docker = {"Id": BASE.id, "RepoTags": ["base:1"], "RootFS": {"Layers": BASE.diff_ids}}
     (tmp_path / "listing").write_text(json.dumps([docker]))
-    files = ("new.tar", "old.tar.gz", "oci.tar", "inventory", "listing")
+    files = ("new.tar", "old.tar.gz", "oci.tar", "inventory", "listing", "volumes.002")
     return {name: str(tmp_path / name) for name in files} | {"image": "base:1", "id": BASE.id}
 
 

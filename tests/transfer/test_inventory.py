@@ -97,6 +97,7 @@ def test_of_a_docker_that_keeps_images_in_containerd(more: dict[str, object]) ->
         (b"[" * 100_000, "docker image inspect"),
         (b'{"ferryInventory": ' + b"[" * 100_000, "invalid"),
         (b'[{"Id": "x"}]', "docker image inspect"),
+        (b'[{"Id": "%s"}]' % (b"0" * 64), "podman takes no archive"),
         (b'[{"Names": []}]', "docker image inspect"),
     ],
 )

@@ -8,6 +8,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from ferryman.archive.intake import Advance
@@ -113,7 +114,8 @@ class VolumeSink:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
-            os.unlink(self._aside())
+            with suppress(FileNotFoundError):  # Ctrl-C, just when it had got its name
+                os.unlink(self._aside())
 
     def _room(self, size: int) -> int:
         """Return how much of what is to come goes to this volume, which is begun if need be."""
@@ -374,9 +376,21 @@ def _size(path: str) -> int:
 
 
 def grouped(paths: Iterable[str]) -> list[list[str]]:
-    """Return the paths of archives, those of volumes and lists of one archive together."""
-    groups: dict[str, list[str]] = {}
-    for path in dict.fromkeys(paths):
-        match = _NAME.fullmatch(path)
-        groups.setdefault(match.group(1) if match else path.removesuffix(LIST), []).append(path)
+    """Return the paths of archives, those of volumes and lists of one archive together.
+
+    Volumes of one name belong together on whatever media they are, unless one is there twice.
+    """
+    listed = list(dict.fromkeys(paths))
+    twice = len({os.path.basename(path) for path in listed}) < len(listed)
+    groups: dict[tuple[bool, str], list[str]] = {}
+    for path in listed:
+        stem = _stem(path)
+        part = stem != path
+        key = os.path.basename(stem) if part and not twice else stem
+        groups.setdefault((part, key), []).append(path)
     return list(groups.values())
+
+
+def _stem(path: str) -> str:
+    match = _NAME.fullmatch(path)
+    return match.group(1) if match else path.removesuffix(LIST)

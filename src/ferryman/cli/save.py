@@ -91,6 +91,8 @@ def command(
         raise UsageError(f"--{'split' if split else 'sign'} needs a file: use the -o flag")
     if only and not split:
         raise UsageError("--only chooses among volumes: say their size by --split")
+    if only and key:
+        raise UsageError("--only leaves the list as it is: there is nothing to --sign")
     if key:
         from ferryman.operations import sealed
 

@@ -13,6 +13,7 @@ from ferryman.image import manifest as manifests
 from ferryman.image.decode import MAX_JSON
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor, Manifest
+from ferryman.operations.input import opened
 from ferryman.operations.inventory import from_file
 from ferryman.store import blobs
 from ferryman.store.images import referenced, resolve, walk
@@ -86,8 +87,8 @@ def images_of(store: Store, target: Descriptor) -> Iterator[tuple[Manifest, list
 
 
 def _of_archive(path: str) -> Inventory:
-    with read.opened(path) as fd:
-        candidates = read.candidates(read.source(fd, path, None))
+    with opened([path]) as (given, what):
+        candidates = read.candidates(read.source(given, what, None))
     held, there = [], set[Digest]()
     for candidate in candidates:
         names = tuple(name.familiar for name in candidate.names)

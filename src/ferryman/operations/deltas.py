@@ -19,6 +19,7 @@ from ferryman.errors import InvalidArchive, StoreError
 from ferryman.image.digest import Digest
 from ferryman.operations import tars
 from ferryman.operations.bases import archived, images_of
+from ferryman.operations.input import opened
 from ferryman.operations.progress import Progress, counter, silent
 from ferryman.store.durable import write_all
 from ferryman.store.layout import Store
@@ -104,7 +105,8 @@ class _Tars:
 
     def add_archive(self, path: str) -> None:
         """Take layers from an archive, too."""
-        source = read.source(self._stack.enter_context(read.opened(path)), path, self.lease)
+        given, what = self._stack.enter_context(opened([path]))
+        source = read.source(given, what, self.lease)
         for candidate in read.candidates(source):
             for layer in (layer for part in candidate.parts for layer in part.layers):
                 if layer.diff_id and layer.part is not None:

@@ -57,7 +57,9 @@ def opened(
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise UsageError(f"--verify needs a file: {paths[0]}")
                 sealed.check_signature(fd, paths[0], key)
-            found, locked = Input(fd, paths[0]), read.is_encrypted(_head(fd, paths[0]))
+            begins = _head(fd, paths[0])
+            locked = bool(identities) if begins is None else read.is_encrypted(begins)
+            found = Input(fd, paths[0])
         if locked:
             if not identities:
                 raise read.encrypted(found.what)
@@ -66,10 +68,11 @@ def opened(
         yield found
 
 
-def _head(fd: int, what: str) -> bytes:
+def _head(fd: int, what: str) -> bytes | None:
+    """Return the first bytes of a file, none of a folder; None when they cannot be looked at."""
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
-        return b""
+        return b"" if stat.S_ISDIR(status.st_mode) else None
     return FileStream(fd, 0, status.st_size, what).read(min(status.st_size, _HEAD))
 
 

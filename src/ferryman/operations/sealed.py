@@ -103,9 +103,10 @@ def decrypting(
     try:
         yield Decrypted(age, what)
     finally:
-        _end(age)
+        age.kill()
         if pump:
-            pump.join()
+            pump.join()  # what it writes to is not to be closed under its hands
+        _end(age)
 
 
 def _pump(stream: Stream, to: IO[bytes]) -> None:

@@ -4,6 +4,7 @@ A file is JSON of one object; diff IDs are written once, in ``layers``, and imag
 their places in it.  What ``docker image inspect`` prints is read as an inventory, too.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import takewhile
@@ -34,6 +35,10 @@ _MAX_LAYERS = 500_000
 _GRAPH_DRIVERS = frozenset(
     ("overlay2", "overlay", "vfs", "btrfs", "zfs", "aufs", "devicemapper", "fuse-overlayfs")
 )
+
+
+# Its words are docker's, but for the IDs.
+_PODMANS = re.compile(r"[a-f0-9]{64}")
 
 
 class InvalidInventory(FerryError):
@@ -83,7 +88,7 @@ class _Driver(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class _Inspected(msgspec.Struct, frozen=True, rename="pascal"):
-    """An image as docker's API describes it; podman's words for it are the same."""
+    """An image as docker's API describes it."""
 
     id: str
     repo_tags: list[str] | None = None
@@ -175,9 +180,13 @@ def from_docker_inspect(content: bytes, what: str) -> Inventory:
     """
     try:
         found = decode(content, list[_Inspected], what, MAX_SIZE)
+        if any(_PODMANS.fullmatch(image.id) for image in found):
+            raise InvalidInventory(
+                f"{what} is what podman prints: podman takes no archive that lacks layers"
+            )
         images = tuple(
             Held(
-                _id(image.id),
+                digests.parse(image.id),
                 tuple(map(digests.parse, image.root_f_s.layers or [])),
                 tuple(image.repo_tags or []),
             )
@@ -190,13 +199,9 @@ def from_docker_inspect(content: bytes, what: str) -> Inventory:
     return Inventory("docker" if graph else "containerd", images, frozenset(there))
 
 
-def _id(text: str) -> Digest:
-    return digests.parse(text if ":" in text else f"sha256:{text}")
-
-
 def _digests(image: _Inspected) -> Iterable[Digest]:
     """Yield the digests of an image's manifest, or index: whoever knows it knows its blobs."""
-    yield _id(image.id)
+    yield digests.parse(image.id)
     if image.descriptor:
         yield image.descriptor.id
     for name in image.repo_digests or []:
