@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -197,3 +198,25 @@ def test_sixteen_hosts(sender: Sender, hosts: Network, tmp_path: Path) -> None:
         for i, store in enumerate(stores):
             if i != 7:
                 assert store.text("inspect", "-f", "{{.Id}}", NAME) == ours
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_interrupted(
+    sender: Sender, hosts: Network, tmp_path: Path, interruptible: None, count: int
+) -> None:
+    with ExitStack() as stack:
+        made = [
+            stack.enter_context(host(hosts, f"i{count}{i}", 70 + count + i)) for i in range(count)
+        ]
+        stores = []
+        for each in made:
+            each.give("python3")
+            stores.append(with_ferry(each, tmp_path / each.name))
+        names = [each.name for each in made]
+        process = sender.popen("move", "-q", "--limit", "2M", NAME, *names)
+        at_once(process, made[0], LAYER // 4)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+        assert (process.returncode, said.strip()) == (130, b"")
+        for store in stores:
+            assert store.text("images", "--all", "--quiet") == ""

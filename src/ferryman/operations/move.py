@@ -116,14 +116,23 @@ def move(
             stops = through.bring(store, chosen, options.through, told)
             images = [image.at(stop) for image, stop in zip(images, stops, strict=True)]
 
+        means = _Means(options, pace, press, differences, set())
+
         def bring(place: Place) -> Moved:
-            means = _Means(options, pace, press, differences)
             return _bring(place, images, means, tell, alone=len(places) == 1)
 
         if len(places) == 1:
             return [bring(places[0])]
         with ThreadPoolExecutor(max(1, options.at_once)) as pool:
-            return list(pool.map(bring, places))
+            begun = [pool.submit(bring, place) for place in places]
+            try:
+                return [each.result() for each in begun]
+            except BaseException:
+                # Ctrl-C: nobody is to be waited for.
+                for each in begun:
+                    each.cancel()
+                means.cut()
+                raise
 
 
 def _bring(
@@ -134,6 +143,7 @@ def _bring(
     try:
         tell(place.name, "Connecting", 0, 0)
         with opened(place, ask_nothing=not alone, silence=means.options.silence) as connected:
+            means.connected.add(connected)
             tell(place.name, "Looking", 0, 0)
             host = _Host(connected, means, partial(tell, place.name))
             for image in images:
@@ -153,6 +163,12 @@ class _Means(NamedTuple):
     pace: Pace
     press: _Press
     differences: Differences
+    connected: set[Channel]
+
+    def cut(self) -> None:
+        """End all connections."""
+        for channel in list(self.connected):
+            channel.cut()
 
 
 class _Host:
@@ -162,7 +178,7 @@ class _Host:
         self, channel: Channel, means: _Means, tell: Callable[[str, int, int], None]
     ) -> None:
         self._channel = channel
-        self._options, self._pace, self._press, self._differences = means
+        self._options, self._pace, self._press, self._differences, _ = means
         self._tell = tell
         self._far = probe(channel)
         self._engine = engine_of(channel, self._far, self._options.via)

@@ -39,6 +39,8 @@ class Channel(NamedTuple):
     place: Place
     prefix: tuple[str, ...] = ()
     """The ssh command that goes through the open connection; empty for this machine."""
+    master: "subprocess.Popen[bytes] | None" = None
+    """What holds the connection."""
 
     def start(
         self, script: str, *, stdin: Stream, stdout: Stream, stderr: Stream
@@ -115,6 +117,11 @@ class Channel(NamedTuple):
             raise self.error(last_line(done.stderr) or "ssh does not forward a port")
         return int(answer)
 
+    def cut(self) -> None:
+        """End the connection, whoever uses it."""
+        if self.master:
+            self.master.terminate()
+
     def error(self, reason: str) -> HostError:
         """Return an error that names the host."""
         return HostError(f"{self.place.name}: {reason}")
@@ -161,7 +168,7 @@ def opened(place: Place, *, ask_nothing: bool = False, silence: int = SILENCE) -
         )
         try:
             _wait(master, path, told, place)
-            yield Channel(place, (*common, "-o", "ControlMaster=no", *tail))
+            yield Channel(place, (*common, "-o", "ControlMaster=no", *tail), master)
         finally:
             end(master)
             os.close(told)

@@ -4,6 +4,7 @@ Each is a row of frames, which any decompressor takes for one stream.  How hard 
 follows the line: where hosts wait for the next one, less; where that waits for them, more.
 """
 
+import itertools
 import os
 import tempfile
 import threading
@@ -64,6 +65,7 @@ class Pressed:
         self._ready = 0
         self._ended = False
         self._error: BaseException | None = None
+        self._numbers = itertools.count()
         self._places: dict[int, int] = {}
         self._step = 0
 
@@ -73,12 +75,13 @@ class Pressed:
         Raises StoreError for a blob that is not as it should be, and what the target raises.
         """
         with self._changed:
-            me = len(self._places)
+            me = next(self._numbers)
             self._places[me] = 0
             if self._file is None:
                 self._file = _unnamed()
                 threading.Thread(target=self._press, daemon=True).start()
-            file = self._file
+            # Its own: after `close` the number may stand for another file.
+            file = os.dup(self._file)
         at = 0
         try:
             while True:
@@ -93,6 +96,8 @@ class Pressed:
             # Whoever is gone must not hold the others up.
             self._moved(me, None)
             raise
+        finally:
+            os.close(file)
 
     def close(self) -> None:
         """Give back the room that it takes; who still sends gets an error."""
