@@ -1,5 +1,6 @@
 """``ferry move`` to hosts of all kinds: real sshd, real engines, bytes counted by the kernel."""
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -242,3 +243,25 @@ def test_through_a_registry(
         assert address not in podman.text("images") + there.text("images")
         podman.run("rmi", "--force", NAME)
         docker.run("rmi", "--force", NAME)
+
+
+def test_python_alone(sender: Sender, hosts: Network, skopeo: Command, tmp_path: Path) -> None:
+    """Without any engine the image is kept as a layout, where a ferry finds it."""
+    root = tmp_path / "there"
+    with host(hosts, "pyth", 18, FERRY_ROOT=str(root)) as made:
+        made.give("python3")
+        check(sender, made)
+        large = bytearray(random.Random(1).randbytes(LARGE))
+        large[5_000_000:5_000_100] = bytes(100)
+        assert change(sender, made, bytes(large)) < 200_000
+        assert not list((made.folder / "cache").rglob("*/*"))
+        assert os.listdir(root) == ["image"]
+        ours = sender.text("inspect", "-f", "{{.Descriptor.Digest}}", NAME)
+        there = f"oci:{root}/image:docker.io/{NAME}"
+        assert skopeo.text("inspect", "--format", "{{.Digest}}", there) == ours
+        assert "is there already" in sender.text("move", NAME, made.name)
+    later = Ferry(root)
+    for version in (1, 2):
+        image = f"ferry-test/app:{version}"
+        assert later.text("run", "--rm", "--network", "none", image) == str(version)
+    assert "clean" in later.text("system", "check")

@@ -169,7 +169,7 @@ def test_no_engine(sender: Sender, hosts: Network) -> None:
         process = begun(sender, made)
         _, said = process.communicate(timeout=60)
         assert said.decode() == (
-            "Error: bare: there is no docker, podman, nerdctl, ctr or ferry that may be used\n"
+            "Error: bare: there is no docker, podman, nerdctl, ctr, ferry or python3 to be used\n"
         )
 
 

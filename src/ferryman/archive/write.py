@@ -93,20 +93,28 @@ def _file(name: str, content: bytes) -> Iterator[Part]:
     yield Part(tar.file_header(name, len(content)) + content + bytes(-len(content) % tar.BLOCK))
 
 
-def _index(images: Sequence[Saved], form: str, artifacts: list[Descriptor]) -> Index:
-    descriptors: list[Descriptor] = []
+def descriptors(images: Sequence[Saved], form: str) -> list[Descriptor]:
+    """Return what an index says of images: one descriptor for each name; `form` as for parts."""
+    found: list[Descriptor] = []
     for image in images:
         if not image.names:
-            descriptors.append(image.target)
+            found.append(image.target)
         for name in image.names:
             annotations = dict(image.target.annotations or {})
             annotations[IMAGE_NAME] = name.canonical
             # docker writes the tag alone here; podman and skopeo look for the whole name.
             annotations[REF_NAME] = (name.tag or "") if form == "docker" else name.canonical
-            descriptors.append(msgspec.structs.replace(image.target, annotations=annotations))
+            found.append(msgspec.structs.replace(image.target, annotations=annotations))
+    return found
+
+
+def _index(images: Sequence[Saved], form: str, artifacts: list[Descriptor]) -> Index:
     said = bases.annotations([image.base for image in images if image.base])
     return Index(
-        schema_version=2, media_type=OCI_INDEX, manifests=descriptors + artifacts, annotations=said
+        schema_version=2,
+        media_type=OCI_INDEX,
+        manifests=descriptors(images, form) + artifacts,
+        annotations=said,
     )
 
 

@@ -182,7 +182,10 @@ class _Host:
         self._tell = tell
         self._far = probe(channel)
         self._engine = engine_of(channel, self._far, self._options.via)
-        self._site = engines.inventory(channel, self._engine)
+        if self._engine.name == by_agent.PYTHON:
+            self._site = by_agent.site(channel)
+        else:
+            self._site = engines.inventory(channel, self._engine)
 
     def bring(self, image: _Image) -> tuple[Plan, int]:
         """Bring one image; return what was to be done, and the bytes that were sent."""
@@ -191,11 +194,17 @@ class _Host:
         way = "pull" if by_pulling else "archive"
         if self._options.through:
             way = "registry"
+        if engine.name == by_agent.PYTHON:
+            way = "layout"
         planned = plan(image.wanted, engine.name, way, self._site)
         if self._options.dry_run or planned.way == "nothing":
             return planned, 0
         self._check_room(image, planned)
         heard = self._heard(planned.bytes)
+        if way == "layout":
+            return planned, by_agent.keep(
+                self._channel, self._job(image, planned), self._pace, heard
+            )
         if image.stop:
             self._tell("Pulling", 0, 0)
             names, insecure = image.wanted.names, image.stop.insecure
@@ -214,12 +223,7 @@ class _Host:
 
     def _by_archive(self, image: _Image, planned: Plan, heard: Callable[[int], None]) -> int:
         if self._has_agent(image, planned):
-            press = partial(self._press, "gzip")
-            differences = self._differences if self._options.delta else None
-            job = by_agent.Job(
-                *(self._engine, self._site, planned, image.saved, press, differences)
-            )
-            check = partial(self._check, image)
+            job, check = self._job(image, planned), partial(self._check, image)
             return by_agent.move(self._channel, job, self._pace, heard, check)
         codec = by_archive.codec(self._far)
 
@@ -230,6 +234,11 @@ class _Host:
             *(self._channel, self._engine, codec, planned, image.saved),
             *(press_all, self._pace, heard),
         )
+
+    def _job(self, image: _Image, planned: Plan) -> by_agent.Job:
+        press = partial(self._press, "gzip")
+        differences = self._differences if self._options.delta else None
+        return by_agent.Job(self._engine, self._site, planned, image.saved, press, differences)
 
     def _has_agent(self, image: _Image, planned: Plan) -> bool:
         """Tell whether Python there can keep what arrives."""
@@ -266,14 +275,19 @@ class _Host:
 
 def engine_of(channel: Channel, far: Far, via: str) -> Engine:
     """Return the engine there that is meant, or the first that may be used; raises HostError."""
+    python = far.python is not None and far.python >= _PYTHON
     if via:
+        if via == by_agent.PYTHON and python:
+            return Engine(via, False, "")
         engine = far.engine(via)
         if engine is None:
             raise channel.error(f"there is no {via} that may be used")
         return engine
-    if not far.engines:
-        raise channel.error("there is no docker, podman, nerdctl, ctr or ferry that may be used")
-    return far.engines[0]
+    if far.engines:
+        return far.engines[0]
+    if python:
+        return Engine(by_agent.PYTHON, False, "")
+    raise channel.error("there is no docker, podman, nerdctl, ctr, ferry or python3 to be used")
 
 
 def _ids(saved: Saved) -> frozenset[Digest]:

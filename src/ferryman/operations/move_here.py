@@ -13,6 +13,7 @@ from ferryman.operations.move import engine_of
 from ferryman.operations.progress import Progress, silent
 from ferryman.store.layout import Store
 from ferryman.transfer import inventory
+from ferryman.transfer.by_agent import PYTHON
 from ferryman.transfer.channel import SILENCE, Channel, end, last_line, opened
 from ferryman.transfer.place import Place
 from ferryman.transfer.probe import Engine, Far, probe
@@ -37,8 +38,8 @@ def move_here(
     with opened(place, silence=silence) as channel:
         far = probe(channel)
         engine = engine_of(channel, far, via)
-        if engine.name == "ctr":
-            raise channel.error("ctr does not save what is to be loaded elsewhere")
+        if engine.name in ("ctr", PYTHON):
+            raise channel.error(f"{engine.name} does not save what is to be loaded elsewhere")
         process = channel.start(
             _script(engine, far, names),
             stdin=subprocess.PIPE,

@@ -19,12 +19,17 @@ from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ferryman.archive import tar, write
 from ferryman.archive.write import Saved
+from ferryman.errors import FerryError
+from ferryman.image import digest as digests
 from ferryman.image.digest import Digest
+from ferryman.image.manifest import IMAGE_NAME
 from ferryman.transfer.channel import Channel, end, last_line
 from ferryman.transfer.differences import Difference, Differences
-from ferryman.transfer.inventory import Inventory
+from ferryman.transfer.inventory import Held, Inventory
 from ferryman.transfer.line import Line, Pace
 from ferryman.transfer.plan import Plan
 from ferryman.transfer.pressed import FRAME, Pressed
@@ -38,6 +43,8 @@ _BOOT = (
 )
 _PACKAGES = ("ferryman", "ferryman.transfer", "ferryman.transfer.agent", "ferryman.transfer.delta")
 _MODULES = (("ferryman.transfer.agent", "main.py"), ("ferryman.transfer.delta", "undo.py"))
+PYTHON = "python"
+"""What takes the place of an engine's name where there is none."""
 _MAX_ANSWER = 16 << 20
 _LENGTH = struct.Struct(">I")
 _PIECE = 32 << 20
@@ -200,6 +207,62 @@ def move(
         return agent.line.sent
 
 
+def site(channel: Channel) -> Inventory:
+    """Return what a host without an engine has in its layout; raises HostError."""
+    with Agent(channel, Pace(None), lambda n: None) as agent:
+        answer = agent.ask({"ask": "have"})
+    blobs, images = answer.get("blobs"), answer.get("images")
+    held = []
+    try:
+        for image in images if isinstance(images, list) else []:
+            name = (image.get("annotations") or {}).get(IMAGE_NAME)
+            held.append(Held(digests.parse(str(image["digest"])), (), (name,) if name else ()))
+        found = [digests.parse(f"sha256:{each}") for each in blobs or ()]
+    except (FerryError, AttributeError, KeyError, TypeError):
+        raise channel.error("its layout cannot be read") from None
+    return Inventory("ferry", tuple(held), frozenset(found))
+
+
+def keep(
+    channel: Channel,
+    job: Job,
+    pace: Pace,
+    heard: Callable[[int], None],
+) -> int:
+    """Send what a layout there lacks, and return the bytes that were sent; raises HostError."""
+    blobs = {blob.id: blob.size for blob in job.saved.blobs}
+    missing = [digest for digest in blobs if digest not in job.site.blobs]
+    layers = {layer.id for layer in job.saved.layers}
+    with Agent(channel, pace, heard) as agent:
+        looked = _look(agent, missing)
+        wanted = [d for d in missing if d not in looked.whole and d in layers]
+        made = _differences(agent, job, wanted, looked)
+        whole = looked.whole | {difference.result for difference in made}
+        for digest in missing:
+            if digest not in whole:
+                at = looked.begun.get(digest, 0) // FRAME * FRAME
+                pressed = job.press(digest, blobs[digest], min(at, blobs[digest]))
+                agent.say({"ask": "put", **_part(digest, pressed)})
+                agent.send(pressed)
+                agent.answer()
+        images = [msgspec.to_builtins(each) for each in write.descriptors([job.saved], "oci")]
+        agent.ask({"ask": "keep", "digests": [d.encoded for d in missing], "images": images})
+        there = agent.ask({"ask": "have"}).get("blobs")
+        if not isinstance(there, list) or not {digest.encoded for digest in blobs} <= set(there):
+            raise channel.error("what was sent is not there")
+        agent.ask({"ask": "done", "digests": [d.digest.encoded for d in made]})
+        return agent.line.sent
+
+
+def _part(digest: Digest, pressed: Pressed) -> dict[str, Any]:
+    return {
+        "digest": digest.encoded,
+        "size": pressed.size,
+        "at": pressed.start,
+        "codec": pressed.codec,
+    }
+
+
 class _Looked(NamedTuple):
     """Which parts are there, how much of others, and what deltas can be compressed by."""
 
@@ -228,7 +291,9 @@ def _differences(
     """Bring layers as deltas, where those are smaller; return those that are whole there now."""
     if job.differences is None:
         return []
+    # A layer of a layout that is not compressed is known by its diff ID.
     there = [diff_id for image in job.site.images for diff_id in image.diff_ids]
+    there += sorted(job.site.blobs)
     found = []
     for digest in wanted:
         # What has begun to arrive goes on.
@@ -255,6 +320,10 @@ def _differences(
 def _bases(agent: Agent, job: Job, wanted: set[Digest]) -> set[Digest]:
     """Have layers taken out of images there; return those that were found."""
     found: set[Digest] = set()
+    if job.engine.name == PYTHON and wanted:
+        answer = agent.ask({"ask": "base", "command": None, "layers": sorted(wanted)})
+        said = answer.get("found")
+        return {each for each in wanted if isinstance(said, list) and each in said}
     while left := wanted - found:
         image = max(job.site.images, key=lambda i: len(left & set(i.diff_ids)), default=None)
         if image is None or not left & set(image.diff_ids):

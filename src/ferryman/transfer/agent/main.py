@@ -8,6 +8,7 @@ is sent twice over a line that breaks; all of it is checked by its digest.
 
 import base64
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -76,6 +77,86 @@ class Kept:
                     os.unlink(path)
         with contextlib.suppress(OSError):
             os.rmdir(self.folder)
+
+
+class Layout:
+    """Images where there is no engine: an OCI image layout, where a ferry would look for it."""
+
+    def __init__(self) -> None:
+        """Find the place; nothing is made before something is to be kept."""
+        data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+        place = "/var/lib/ferry" if os.getuid() == 0 else os.path.join(data, "ferry")
+        self._top = os.path.join(os.environ.get("FERRY_ROOT") or place, "image")
+        self._blobs = os.path.join(self._top, "blobs", "sha256")
+
+    def path(self, digest: str) -> str:
+        """Return the file of a blob."""
+        return os.path.join(self._blobs, digest)
+
+    def have(self) -> List[str]:
+        """Return the blobs that are there."""
+        return os.listdir(self._blobs) if os.path.isdir(self._blobs) else []
+
+    def images(self) -> List[Dict[str, Any]]:
+        """Return the descriptors of its index."""
+        try:
+            with open(os.path.join(self._top, "index.json"), "rb") as file:
+                found = json.loads(file.read().decode()).get("manifests")
+        except (FileNotFoundError, ValueError):
+            return []
+        return found if isinstance(found, list) else []
+
+    def take(self, digest: str, path: str) -> None:
+        """Take a blob from a file, which it is by then."""
+        os.makedirs(self._blobs, exist_ok=True)
+        aside = os.path.join(self._top, ".ferry-" + digest)
+        try:
+            os.rename(path, aside)
+        except OSError:  # another file system
+            shutil.copyfile(path, aside)
+            os.unlink(path)
+        _sync(aside)
+        os.rename(aside, self.path(digest))
+        _sync(self._blobs)
+
+    def add(self, images: List[Dict[str, Any]]) -> None:
+        """Let descriptors stand for their names, in place of what did before."""
+        lock = os.open(self._top, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            names = {_name(image) for image in images}
+            kept = [each for each in self.images() if _name(each) not in names]
+            index = {
+                "schemaVersion": 2,
+                "mediaType": "application/vnd.oci.image.index.v1+json",
+                "manifests": kept + images,
+            }
+            self._write("oci-layout", {"imageLayoutVersion": "1.0.0"})
+            self._write("index.json", index)
+        finally:
+            os.close(lock)
+
+    def _write(self, name: str, content: Dict[str, Any]) -> None:
+        aside = os.path.join(self._top, "." + name)
+        with open(aside, "wb") as file:
+            file.write(json.dumps(content).encode())
+        _sync(aside)
+        os.rename(aside, os.path.join(self._top, name))
+        _sync(self._top)
+
+
+def _name(image: Dict[str, Any]) -> str:
+    """Return what an image is known by: its name, or its digest where it has none."""
+    named = (image.get("annotations") or {}).get("io.containerd.image.name")
+    return str(named or image.get("digest"))
+
+
+def _sync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 class Input:
@@ -181,6 +262,7 @@ class Agent:
         """Serve what `source` asks for; `folder` is where parts are kept."""
         self._source = source
         self._kept = Kept(folder)
+        self._layout = Layout()
         self._bases = {}  # type: Dict[str, str]
         self._scratch = tempfile.mkdtemp(prefix="base-", dir=folder)
 
@@ -205,7 +287,16 @@ class Agent:
         return {}
 
     def base(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """Take layers out of an image that an engine here has; say which were found."""
+        """Take layers out of an image that an engine here has; say which were found.
+
+        Without an engine they are looked for in the layout.
+        """
+        if request["command"] is None:
+            for diff_id in request["layers"]:
+                path = self._layout.path(diff_id[len("sha256:") :])
+                if os.path.exists(path):
+                    self._bases[diff_id] = path
+            return {"found": sorted(self._bases)}
         wanted = set(request["layers"]) - set(self._bases)
         saving = subprocess.Popen(
             request["command"],
@@ -308,6 +399,18 @@ class Agent:
         told.seek(max(0, told.tell() - _TOLD))
         return {"code": code, "said": told.read(_TOLD).decode("utf-8", "replace")}
 
+    def have(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Say what the layout has."""
+        return {"blobs": self._layout.have(), "images": self._layout.images()}
+
+    def keep(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Put parts into the layout, and let images have their names there."""
+        for digest in request["digests"]:
+            if not os.path.exists(self._layout.path(digest)):
+                self._layout.take(digest, self._kept.path(digest))
+        self._layout.add(request["images"])
+        return {}
+
     def done(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Forget parts: the image is there."""
         self._kept.forget(request["digests"])
@@ -330,6 +433,8 @@ def run() -> None:
         "base": agent.base,
         "undo": agent.undo,
         "load": agent.load,
+        "have": agent.have,
+        "keep": agent.keep,
         "done": agent.done,
     }
     try:
