@@ -265,3 +265,15 @@ def test_python_alone(sender: Sender, hosts: Network, skopeo: Command, tmp_path:
         image = f"ferry-test/app:{version}"
         assert later.text("run", "--rm", "--network", "none", image) == str(version)
     assert "clean" in later.text("system", "check")
+
+
+def test_inventories(sender: Sender, hosts: Network, private: Path, tmp_path: Path) -> None:
+    """What a host has is a file here, by which only what is missing there is saved."""
+    with host(hosts, "inv", 19) as made, with_docker(made, private / "d6") as docker:
+        moved(sender, made, 1)
+        sender("inventory", "--host", made.name, "-o", tmp_path / "site.json")
+        flags = ("--base", tmp_path / "site.json", "-o", tmp_path / "delta.tar")
+        sender("save", *flags, "ferry-test/app:2")
+        assert (tmp_path / "delta.tar").stat().st_size < 200_000
+        docker.run("load", "-i", tmp_path / "delta.tar")
+        runs(docker, sender)

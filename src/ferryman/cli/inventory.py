@@ -15,8 +15,9 @@ from ferryman.errors import UsageError
     metavar="FILE",
     help="Make it of what `docker image inspect` printed (- for STDIN)",
 )
+@click.option("--host", metavar="HOST", help="Of a host, by ssh: see `ferry move`")
 @click.option("--sign", "key", metavar="KEY", help="Sign with this secret key of minisign")
-def command(path: str | None, listing: str | None, key: str | None) -> None:
+def command(path: str | None, listing: str | None, host: str | None, key: str | None) -> None:
     """Say what the store has, in a file for `ferry save --base`.
 
     Where nothing can be installed, docker says it: docker image inspect $(docker image ls -q)
@@ -25,12 +26,18 @@ def command(path: str | None, listing: str | None, key: str | None) -> None:
     from ferryman.operations import inventory, sealed
     from ferryman.operations.output import replacing
     from ferryman.store.durable import write_all
+    from ferryman.transfer import place
 
     if key:
         if path is None:
             raise UsageError("--sign needs a file: use the -o flag")
         sealed.check_key(key)
-    content = inventory.of_listing(listing) if listing else inventory.of_store(chosen_store())
+    if listing and host:
+        raise UsageError("--from and --host exclude each other")
+    if host:
+        content = inventory.of_host(place.parse(host))
+    else:
+        content = inventory.of_listing(listing) if listing else inventory.of_store(chosen_store())
     if path is None:
         sys.stdout.flush()
         write_all(sys.stdout.fileno(), content)

@@ -4,14 +4,37 @@ import os
 
 from ferryman.archive import read
 from ferryman.archive.stream import FileStream, PipeStream, Stream
+from ferryman.operations.move import engine_of
 from ferryman.store.layout import Store
-from ferryman.transfer import inventory
+from ferryman.transfer import by_agent, engines, inventory
+from ferryman.transfer.by_agent import PYTHON
+from ferryman.transfer.channel import opened
 from ferryman.transfer.inventory import InvalidInventory, Inventory
+from ferryman.transfer.place import Place
+from ferryman.transfer.probe import probe
 
 
 def of_store(store: Store) -> bytes:
     """Return the inventory of a store, as a file; raises StoreError."""
     return inventory.write(inventory.from_store(store))
+
+
+def of_host(place: Place, via: str = "") -> bytes:
+    """Return the inventory of an engine that ssh reaches, as a file; raises HostError."""
+    with opened(place) as channel:
+        engine = engine_of(channel, probe(channel), via)
+        if engine.name not in ("docker", "podman", "ferry", PYTHON):
+            raise channel.error(f"{engine.name} does not say what it has")
+        if engine.name == PYTHON:
+            return inventory.write(by_agent.site(channel))
+        if engine.name == "ferry":
+            return inventory.write(engines.inventory(channel, engine))
+        said = channel.ask(
+            f"ids=$({engine.command} image ls --all --quiet --no-trunc) || exit 1\n"
+            f'[ -n "$ids" ] || {{ echo "[]"; exit; }}; {engine.command} image inspect $ids',
+            limit=inventory.MAX_SIZE,
+        )
+        return inventory.write(inventory.read(said, f"what {place.name} says of its images"))
 
 
 def of_listing(path: str) -> bytes:
