@@ -60,11 +60,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--pair", default="binary", help="of benchmarks.delta (%(default)s)")
     parser.add_argument("--rate", default=_RATE, help="of the slow line (%(default)s)")
+    parser.add_argument("--fleet", action="store_true", help="what more hosts cost the sender")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="fm-", dir=os.environ.get("TMPDIR", "/var/tmp")))
     try:
         with ExitStack() as stack:
-            _measure(stack, folder, options.pair, options.rate)
+            if options.fleet:
+                _fleet(stack, folder)
+            else:
+                _measure(stack, folder, options.pair, options.rate)
     finally:
         remove(folder)
     return 0
@@ -84,6 +88,36 @@ def _measure(stack: ExitStack, folder: Path, name: str, rate: str) -> None:
             _with_docker(here, 10 + slow, rate if slow else "")
             _with_podman(here, 20 + slow, rate if slow else "")
             _with_ferry(here, 30 + slow, rate if slow else "")
+
+
+def _fleet(stack: ExitStack, folder: Path) -> None:
+    """Move 32 MB that cannot be compressed to more and more hosts, and once more."""
+    made = stack.enter_context(network(folder / "net"))
+    ferry = made.command(str(Path(sys.executable).with_name("ferry")), "--root", f"{folder}/store")
+    context = folder / "context"
+    context.mkdir()
+    (context / "large").write_bytes(os.urandom(32 << 20))
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY large /\n")
+    ferry.run("build", "-q", "-t", _OLD, context)
+    hosts = []
+    for i in range(16):
+        far = stack.enter_context(
+            host(made, f"h{i}", 10 + i, FERRY_ROOT=str(folder / f"net/h{i}/data"))
+        )
+        far.give("python3")
+        hosts.append(far)
+    print("\nSender: hosts, what is sent, seconds, seconds of its processors", flush=True)
+    for count in (1, 4, 16):
+        names = [far.name for far in hosts[:count]]
+        for what in ("32 MB", "nothing"):
+            before, began = os.times(), time.monotonic()
+            ferry.run("move", "-q", "--parallel", "16", _OLD, *names)
+            taken, after = time.monotonic() - began, os.times()
+            spent = after.children_user + after.children_system
+            spent -= before.children_user + before.children_system
+            print(f"  {count:4} {what:>8} {taken:8.2f} s {spent:8.2f} s", flush=True)
+        for far in hosts:
+            shutil.rmtree(far.folder / "data", ignore_errors=True)
 
 
 def _images(ferry: Command, folder: Path, name: str) -> None:
