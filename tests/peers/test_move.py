@@ -1,5 +1,6 @@
 """``ferry move`` to hosts of all kinds: real sshd, real engines, bytes counted by the kernel."""
 
+import json
 import os
 import random
 from collections.abc import Iterator
@@ -86,6 +87,21 @@ def test_docker(sender: Sender, hosts: Network, private: Path) -> None:
     with host(hosts, "dock", 2) as made, with_docker(made, private / "d1") as docker:
         check(sender, made)
         runs(docker, sender)
+
+
+def test_two_images_at_once(sender: Sender, hosts: Network, private: Path) -> None:
+    """What both stand on is sent once."""
+    with host(hosts, "two", 21) as made, with_docker(made, private / "d7") as docker:
+        before = made.wire()
+        names = ("ferry-test/app:1", "ferry-test/app:2")
+        said = sender.text("move", *names, made.name)
+        assert made.wire() - before < LARGE * 1.2 + 2_000_000
+        assert said.count("is in docker now") == 2
+        runs(docker, sender)
+        plans = json.loads(sender.text("move", "--dry-run", "--json", *names, made.name))
+        assert [image["Way"] for image in plans[0]["Images"]] == ["archive", "archive"]
+        assert plans[0]["Images"][0]["Bytes"] > LARGE
+        assert docker.text("images", "--quiet") == ""
 
 
 def test_docker_with_zstd(sender: Sender, hosts: Network, private: Path) -> None:

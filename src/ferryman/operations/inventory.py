@@ -4,7 +4,7 @@ import os
 
 from ferryman.archive import read
 from ferryman.archive.stream import FileStream, PipeStream, Stream
-from ferryman.operations.move import engine_of
+from ferryman.operations.delivery import engine_of
 from ferryman.store.layout import Store
 from ferryman.transfer import by_agent, engines, inventory
 from ferryman.transfer.by_agent import PYTHON

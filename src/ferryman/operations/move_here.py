@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ferryman.archive.stream import PipeStream
 from ferryman.errors import FerryError
 from ferryman.operations import load
-from ferryman.operations.move import engine_of
+from ferryman.operations.delivery import engine_of
 from ferryman.operations.progress import Progress, silent
 from ferryman.store.layout import Store
 from ferryman.transfer import inventory

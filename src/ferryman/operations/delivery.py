@@ -1,0 +1,163 @@
+"""Images brought to one host: what is there, which way they go, and what has come of it."""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from ferryman.image.digest import Digest
+from ferryman.operations.cargo import Cargo, Press
+from ferryman.transfer import by_agent, by_archive, by_pull, engines
+from ferryman.transfer.channel import Channel
+from ferryman.transfer.differences import Differences
+from ferryman.transfer.inventory import Held
+from ferryman.transfer.line import Pace
+from ferryman.transfer.plan import Plan, plan
+from ferryman.transfer.pressed import Pressed
+from ferryman.transfer.probe import Engine, Far, probe
+from ferryman.transfer.verify import verify
+
+_PYTHON = (3, 6)
+_SPARE = 64 << 20
+_PULLING = ("podman", "nerdctl", "ctr")
+
+
+class Means(NamedTuple):
+    """How images are brought: the same for all hosts."""
+
+    pace: Pace
+    press: Press
+    differences: Differences | None
+    """What makes deltas; None where whole layers are to go."""
+    via: str = ""
+    """The engine that is to take them; empty for the first that is there."""
+    from_registry: bool = False
+    dry_run: bool = False
+
+
+class Delivery:
+    """A host, connected."""
+
+    def __init__(
+        self, channel: Channel, means: Means, tell: Callable[[str, int, int], None]
+    ) -> None:
+        """Look at what is there; raises HostError.
+
+        `tell` hears what is being done, the bytes done so far and in all.
+        """
+        self._channel = channel
+        self._means = means
+        self._tell = tell
+        tell("Looking", 0, 0)
+        self._far = probe(channel)
+        self._engine = engine_of(channel, self._far, means.via)
+        if self._engine.name == by_agent.PYTHON:
+            self._site = by_agent.site(channel)
+        else:
+            self._site = engines.inventory(channel, self._engine)
+
+    def bring(self, cargo: Cargo) -> tuple[Plan, int]:
+        """Bring one image; return what was to be done, and the bytes that were sent.
+
+        Raises HostError, StoreError.
+        """
+        planned = plan(cargo.wanted, self._engine.name, self._way(), self._site)
+        if self._means.dry_run or planned.way == "nothing":
+            return planned, 0
+        self._check_room(cargo, planned)
+        sent = self._send(cargo, planned, self._heard(planned.bytes))
+        self._check(cargo)
+        # The next image may stand on the same layers.
+        held = Held(cargo.wanted.id, cargo.wanted.diff_ids, cargo.wanted.names)
+        there = self._site.blobs | {blob.id for blob in cargo.saved.blobs}
+        self._site = self._site._replace(images=(*self._site.images, held), blobs=there)
+        return planned, sent
+
+    def _way(self) -> str:
+        if self._engine.name == by_agent.PYTHON:
+            return "layout"
+        if self._means.from_registry:
+            return "registry"
+        return "pull" if self._engine.containerd or self._engine.name in _PULLING else "archive"
+
+    def _send(self, cargo: Cargo, planned: Plan, heard: Callable[[int], None]) -> int:
+        channel, engine, pace = self._channel, self._engine, self._means.pace
+        if planned.way == "layout":
+            return by_agent.keep(channel, self._job(cargo, planned), pace, heard)
+        if cargo.stop:
+            self._tell("Pulling", 0, 0)
+            names, insecure = cargo.wanted.names, cargo.stop.insecure
+            by_pull.pull(channel, engine, cargo.stop.name, names, insecure=insecure)
+            return 0
+        if planned.way == "pull":
+            if not cargo.wanted.names and engine.name != "podman":
+                raise channel.error(f"{cargo.name} needs a name there: see ferry tag")
+            return by_pull.move(channel, engine, cargo.content, cargo.wanted.names, pace, heard)
+        if self._has_agent(planned):
+            job, check = self._job(cargo, planned), partial(self._check, cargo)
+            return by_agent.move(channel, job, pace, heard, check)
+        codec = by_archive.codec(self._far)
+
+        def press(digest: Digest, size: int) -> Pressed:
+            return self._means.press(codec, digest, size, 0)
+
+        return by_archive.move(channel, engine, codec, planned, cargo.saved, press, pace, heard)
+
+    def _job(self, cargo: Cargo, planned: Plan) -> by_agent.Job:
+        press = partial(self._means.press, "gzip")
+        differences = self._means.differences
+        return by_agent.Job(self._engine, self._site, planned, cargo.saved, press, differences)
+
+    def _has_agent(self, planned: Plan) -> bool:
+        """Tell whether Python there can keep what arrives."""
+        free = self._far.free or 0
+        needed = sum(step.layer.size for step in planned.missing)
+        known = all(step.layer.id.algorithm == "sha256" for step in planned.missing)
+        return known and _has_python(self._far) and free > 2 * needed + _SPARE
+
+    def _check(self, cargo: Cargo) -> None:
+        # What a layout has is asked of the agent.
+        if self._engine.name != by_agent.PYTHON:
+            self._tell("Verifying", 0, 0)
+            verify(self._channel, self._engine, cargo.wanted)
+
+    def _heard(self, total: int) -> Callable[[int], None]:
+        done = 0
+        lock = threading.Lock()
+
+        def heard(n: int) -> None:
+            nonlocal done
+            with lock:
+                done += n
+            self._tell("Sending", done, total)
+
+        return heard
+
+    def _check_room(self, cargo: Cargo, planned: Plan) -> None:
+        free = engines.free(self._channel, self._engine)
+        missing = {step.layer.id for step in planned.missing}
+        needed = sum(cargo.unpacked[digest] for digest in missing)
+        if free is not None and needed > free:
+            raise self._channel.error(
+                f"no room for {cargo.name}: it needs {needed} bytes, and {free} are free"
+            )
+
+
+def engine_of(channel: Channel, far: Far, via: str = "") -> Engine:
+    """Return the engine there that is meant, or the first that may be used; raises HostError."""
+    if via:
+        if via == by_agent.PYTHON and _has_python(far):
+            return Engine(via, False, "")
+        engine = far.engine(via)
+        if engine is None:
+            raise channel.error(f"there is no {via} that may be used")
+        return engine
+    if far.engines:
+        return far.engines[0]
+    if _has_python(far):
+        return Engine(by_agent.PYTHON, False, "")
+    raise channel.error("there is no docker, podman, nerdctl, ctr, ferry or python3 to be used")
+
+
+def _has_python(far: Far) -> bool:
+    return far.python is not None and far.python >= _PYTHON
