@@ -128,6 +128,22 @@ def test_docker_with_python(sender: Sender, hosts: Network, private: Path) -> No
         assert not list((made.folder / "cache").rglob("*/*"))
 
 
+def test_a_new_base(sender: Sender, hosts: Network, private: Path) -> None:
+    """Layers that are there on top of others are taken from there."""
+    context = sender.root.parent / "context"
+    text = (context / "Dockerfile").read_text()
+    with host(hosts, "rebase", 22) as made, with_docker(made, private / "d8") as docker:
+        made.give("python3")
+        moved(sender, made, 2)
+        sender("build", "-q", "-t", "base:1", "-", input=b"FROM base:1\nWORKDIR /new\n")
+        (context / "Dockerfile").write_text(text)
+        sender("build", "-q", "-t", "ferry-test/app:3", context)
+        assert moved(sender, made, 3) < 100_000
+        flags = ("run", "--rm", "--network", "none", "ferry-test/app:3")
+        assert docker.text(*flags, "ls", "-d", "/new", "/large") == "/large\n/new"
+        docker.run("rmi", "--force", "ferry-test/app:2", "ferry-test/app:3")
+
+
 def change(sender: Sender, made: Host, large: bytes, *flags: str) -> int:
     """Move an image whose lower layer has another large file; return the bytes on the wire."""
     context = sender.root.parent / "context"

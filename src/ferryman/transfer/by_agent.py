@@ -122,7 +122,7 @@ class Agent:
         if not isinstance(answer, dict):
             raise self._channel.error("its Python answers what makes no sense")
         if "failed" in answer:
-            raise self._channel.error(str(answer["failed"])[:500])
+            raise self._channel.error(_shown(answer["failed"]))
         return answer
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -163,12 +163,17 @@ class Agent:
             said = self._process.stdout.read(1 << 16) or b""
             answer = json.loads(said.splitlines()[-1]) if said.strip() else {}
             if isinstance(answer, dict) and "failed" in answer:
-                return self._channel.error(str(answer["failed"])[:500])
+                return self._channel.error(_shown(answer["failed"]))
         os.set_blocking(self._process.stderr.fileno(), False)
         told = b""
         with suppress(OSError, ValueError):
             told = self._process.stderr.read(1 << 16) or b""
         return self._channel.error(last_line(told) or "the connection broke")
+
+
+def _shown(said: object) -> str:
+    """Return what a host says, in letters that can be shown."""
+    return last_line(str(said).encode(errors="replace"))
 
 
 class _Framed:
@@ -198,6 +203,7 @@ def move(
     with Agent(channel, pace, heard) as agent:
         looked = _look(agent, missing)
         whole = looked.whole
+        whole |= _elsewhere(agent, job, [d for d in missing if d not in whole])
         made = _differences(agent, job, [d for d in missing if d not in whole], looked)
         whole |= {difference.result for difference in made}
         loaded = _load(channel, agent, job, whole, looked)
@@ -285,6 +291,15 @@ def _look(agent: Agent, digests: Iterable[Digest]) -> _Looked:
     )
 
 
+def _elsewhere(agent: Agent, job: Job, wanted: Sequence[Digest]) -> set[Digest]:
+    """Have layers taken that the engine has, but on top of others; return those."""
+    there = {diff_id for image in job.site.images for diff_id in image.diff_ids}
+    found = _bases(agent, job, there & set(wanted))
+    for digest in found:
+        agent.ask({"ask": "take", "digest": digest.encoded})
+    return found
+
+
 def _differences(
     agent: Agent, job: Job, wanted: Sequence[Digest], looked: _Looked
 ) -> list[Difference]:
@@ -354,19 +369,19 @@ def _load(
         parts.append({"bytes": base64.b64encode(part.content).decode()})
         if part.blob is None:
             continue
-        said: dict[str, Any] = {"digest": part.blob.encoded, "size": part.size}
+        described: dict[str, Any] = {"digest": part.blob.encoded, "size": part.size}
         if part.blob not in whole:
             at = looked.begun.get(part.blob, 0) // FRAME * FRAME
             pressed = job.press(part.blob, part.size, min(at, part.size))
             coming.append(pressed)
-            said |= {"at": pressed.start, "codec": pressed.codec}
-        parts += [said, {"bytes": base64.b64encode(bytes(-part.size % tar.BLOCK)).decode()}]
+            described |= {"at": pressed.start, "codec": pressed.codec}
+        parts += [described, {"bytes": base64.b64encode(bytes(-part.size % tar.BLOCK)).decode()}]
     command = [*job.engine.command.split(), "load"]
     agent.say({"ask": "load", "command": command, "parts": parts})
     for pressed in coming:
         agent.send(pressed)
     answer = agent.answer()
     if answer.get("code") != 0:
-        said_last = last_line(str(answer.get("said", "")).encode())
-        raise channel.error(f"{job.engine.name} load: {said_last or 'it failed'}")
+        said = _shown(answer.get("said", "")) or "it failed"
+        raise channel.error(f"{job.engine.name} load: {said}")
     return [blob.id for blob in partial.blobs]

@@ -333,6 +333,13 @@ class Agent:
         else:
             os.unlink(path)
 
+    def take(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Make a part of a layer that was taken out of an image."""
+        os.rename(
+            self._bases.pop("sha256:" + request["digest"]), self._kept.path(request["digest"])
+        )
+        return {}
+
     def undo(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Make a part of a delta that has arrived, and of layers that are here."""
         delta, digest = request["delta"], request["digest"]
@@ -431,6 +438,7 @@ def run() -> None:
         "look": agent.look,
         "put": agent.put,
         "base": agent.base,
+        "take": agent.take,
         "undo": agent.undo,
         "load": agent.load,
         "have": agent.have,
