@@ -198,3 +198,12 @@ def test_a_build_with_a_large_context(ferry: Ferry, tmp_path: Path) -> None:
             ["tar", "-t"], input=ferry("image", "export", image).stdout, stdout=subprocess.PIPE
         ).stdout.decode()
     )
+
+
+def test_volumes_there_and_back(large: Large, ferry: Ferry, tmp_path: Path) -> None:
+    ferry("load", "-i", large.archive)
+    check_peak(begun(ferry, "save", "--split", "1g", "-o", tmp_path / "saved.tar", NAME))
+    shutil.rmtree(ferry.root)
+    given = tmp_path / "saved.tar.sha256"
+    assert check_peak(begun(ferry, "verify", given)).endswith(f"Verified {tmp_path}/saved.tar")
+    assert check_peak(begun(ferry, "load", "-i", given)) == f"Loaded image: {NAME}"

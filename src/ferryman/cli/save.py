@@ -1,14 +1,20 @@
 """``ferry save``."""
 
 import sys
-from contextlib import ExitStack
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from ferryman.cli.progress import shown
 from ferryman.cli.stores import chosen_store
 from ferryman.errors import InvalidFlag, UsageError
+from ferryman.operations.progress import Progress
+from ferryman.store.layout import Store
+
+if TYPE_CHECKING:
+    from ferryman.archive.write import Saved
 
 _SMALLEST = 1 << 10
 
@@ -85,6 +91,52 @@ def command(
     if not (names or filters or compose or every):
         raise click.UsageError("'ferry save' requires at least 1 argument")
     path = path or None
+    _check_output(path, split, only, key)
+    if form == "ferry" and not bases:
+        raise UsageError("--format ferry needs a --base to take the differences from")
+    size, numbers = _size(split) if split else 0, _numbers(only) if only else []
+    store = chosen_store()
+    selected = _selected(store, names, filters, compose, every)
+    with ExitStack() as stack:
+        progress = stack.enter_context(shown(quiet=quiet or path is None, on=sys.stderr))
+        images = stack.enter_context(save.chosen(store, selected, wanted))
+        if bases:
+            images = stack.enter_context(_less(store, images, bases, form, progress))
+        if path is None:
+            fd = sys.stdout.fileno()
+            save.save(store, images, fd, form=form, compress=compress, recipients=recipients)
+        elif size:
+            from ferryman.operations import split as volumes
+
+            volumes.split(
+                store,
+                images,
+                path,
+                size,
+                form=form,
+                compress=compress,
+                recipients=recipients,
+                only=numbers,
+                progress=progress,
+            )
+        else:
+            with replacing(path, "failed to save image") as fd:
+                save.save(
+                    store,
+                    images,
+                    fd,
+                    form=form,
+                    compress=compress,
+                    recipients=recipients,
+                    progress=progress,
+                )
+    if key:
+        from ferryman.operations import sealed
+
+        sealed.sign(f"{path}.sha256" if size else str(path), key)
+
+
+def _check_output(path: str | None, split: str | None, only: str | None, key: str | None) -> None:
     if path is None and sys.stdout.isatty():
         raise UsageError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
     if path is None and (split or key):
@@ -97,10 +149,15 @@ def command(
         from ferryman.operations import sealed
 
         sealed.check_key(key)
-    if form == "ferry" and not bases:
-        raise UsageError("--format ferry needs a --base to take the differences from")
-    size, numbers = _size(split) if split else 0, _numbers(only) if only else []
-    store = chosen_store()
+
+
+def _selected(
+    store: Store,
+    names: Sequence[str],
+    filters: Sequence[str],
+    compose: str | None,
+    every: bool,
+) -> list[str]:
     selected = list(names)
     if compose:
         from ferryman.operations.compose import image_names
@@ -117,45 +174,25 @@ def command(
         ]
         if not selected:
             raise UsageError("no image matches: nothing to save")
-    with ExitStack() as stack:
-        images = stack.enter_context(save.chosen(store, selected, wanted))
-        progress = stack.enter_context(shown(quiet=quiet or path is None, on=sys.stderr))
-        if bases:
-            from ferryman.operations.bases import known, without
+    return selected
 
-            sites = known(store, bases)
-            images = without(store, images, sites)
-            if form == "ferry":
-                from ferryman.operations.deltas import prepared
 
-                images = stack.enter_context(
-                    prepared(store, images, sites, bases, progress=progress)
-                )
-        write = partial(
-            save.save, store, images, form=form, compress=compress, recipients=recipients
-        )
-        if path is None:
-            write(sys.stdout.fileno())
-            return
-        if size:
-            from ferryman.operations import split as volumes
+@contextmanager
+def _less(
+    store: Store, images: "list[Saved]", bases: Sequence[str], form: str, progress: Progress
+) -> "Iterator[list[Saved]]":
+    """Give the images without what is there by the bases, in the form's own way."""
+    from ferryman.operations.bases import known, without
 
-            volumes.split(
-                store,
-                images,
-                path,
-                size,
-                form=form,
-                compress=compress,
-                recipients=recipients,
-                only=numbers,
-                progress=progress,
-            )
-        else:
-            with replacing(path, "failed to save image") as fd:
-                write(fd, progress=progress)
-    if key:
-        sealed.sign(f"{path}.sha256" if size else path, key)
+    sites = known(store, bases)
+    rest = without(store, images, sites)
+    if form != "ferry":
+        yield rest
+        return
+    from ferryman.operations.deltas import prepared
+
+    with prepared(store, rest, sites, bases, progress=progress) as images:
+        yield images
 
 
 def _size(text: str) -> int:

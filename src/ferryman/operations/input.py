@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from ferryman.archive import read, volumes
 from ferryman.archive.stream import FileStream, RewoundStream, Stream
-from ferryman.archive.volumes import JoinedStream
+from ferryman.archive.volumes import JoinedStream, Volumes
 from ferryman.errors import InvalidArchive, UsageError
-from ferryman.operations import sealed
 
 _HEAD = 40
 
@@ -34,6 +33,8 @@ def opened(
     encrypted for.  Whatever is found wrong with it while the block runs is put down to a damaged
     volume, where there is one.  Raises InvalidArchive, UsageError, BadSignature, MissingProgram.
     """
+    if key or identities:
+        from ferryman.operations import sealed  # others need not wait for its imports
     with ExitStack() as stack:
         if not paths:
             if key:
@@ -42,11 +43,7 @@ def opened(
             found, locked = Input(0, "stdin"), bool(identities)
         elif joined := volumes.find(paths):
             if key:
-                if joined.listed is None:
-                    raise sealed.BadSignature(
-                        f"{joined.what} is not signed: there is no list {joined.list_path}"
-                    )
-                sealed.check_signature_of(joined.listed, joined.list_path, key)
+                _check_list(joined, key)
             stream = JoinedStream(joined)
             stack.enter_context(_settled(stream))
             head = stream.read(_HEAD)
@@ -63,9 +60,19 @@ def opened(
         if locked:
             if not identities:
                 raise read.encrypted(found.what)
-            plain = stack.enter_context(sealed.decrypting(found.content, identities, found.what))
-            found = Input(plain, found.what)
+            plain = sealed.decrypting(found.content, identities, found.what)
+            found = Input(stack.enter_context(plain), found.what)
         yield found
+
+
+def _check_list(joined: Volumes, key: str) -> None:
+    from ferryman.operations import sealed
+
+    if joined.listed is None:
+        raise sealed.BadSignature(
+            f"{joined.what} is not signed: there is no list {joined.list_path}"
+        )
+    sealed.check_signature_of(joined.listed, joined.list_path, key)
 
 
 def _head(fd: int, what: str) -> bytes | None:

@@ -14,7 +14,6 @@ from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor
 from ferryman.image.platform import Platform
 from ferryman.image.reference import Reference
-from ferryman.operations import sealed
 from ferryman.operations.output import OutputError
 from ferryman.operations.progress import Progress, silent
 from ferryman.store import blobs
@@ -60,8 +59,13 @@ def save(
     StoreError, OutputError, UsageError, MissingProgram.
     """
     algorithm, level = compression.parse_choice(compress)
-    with _told(), sealed.encrypting(fd, recipients) as out, ExitStack() as stack:
+    with _told(), ExitStack() as stack:
         sink: Sink
+        out = fd
+        if recipients:
+            from ferryman.operations import sealed  # others need not wait for its imports
+
+            out = stack.enter_context(sealed.encrypting(fd, recipients))
         if algorithm != "none":
             compressor = compression.compressor(out, algorithm, level, parallel.cores())
             stack.callback(compressor.close)

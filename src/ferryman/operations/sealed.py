@@ -23,14 +23,11 @@ class BadSignature(FerryError):
 
 @contextmanager
 def encrypting(fd: int, recipients: Sequence[str]) -> Iterator[int]:
-    """Give a descriptor that encrypts to another one; that one itself when nobody is named.
+    """Give a descriptor that encrypts to another one.
 
     A recipient is a public key of age's or ssh's, or the name of a file with such keys.  Raises
     OutputError with age's words, MissingProgram.
     """
-    if not recipients:
-        yield fd
-        return
     arguments = [needed("age", "age", "to encrypt")]
     for recipient in recipients:
         arguments += ["-R" if os.path.exists(recipient) else "-r", recipient]
