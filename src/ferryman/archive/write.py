@@ -55,12 +55,8 @@ class Part(NamedTuple):
 def parts(images: Sequence[Saved], form: str) -> Iterator[Part]:
     """Yield the whole archive, in order; `form` is "docker" or "oci"."""
     # The small documents come first: a reader of a stream then knows what is to come.
-    yield from _file(oci.LAYOUT, _LAYOUT)
-    yield from _file(oci.INDEX, encode(_index(images, form)))
-    if form == "docker":
-        yield from _file(docker.MANIFEST, encode(_manifest(images)))
-        if repositories := _repositories(images):
-            yield from _file("repositories", encode(repositories))
+    for name, content in documents(images, form):
+        yield file(name, content)
     needed = {blob.id: blob for image in images for blob in image.blobs}
     yield Part(tar.folder_header("blobs/"))
     folder = ""
@@ -73,13 +69,24 @@ def parts(images: Sequence[Saved], form: str) -> Iterator[Part]:
     yield Part(tar.END)
 
 
+def documents(images: Sequence[Saved], form: str) -> Iterator[tuple[str, bytes]]:
+    """Yield names and contents of all that the archive holds beside its blobs."""
+    yield oci.LAYOUT, _LAYOUT
+    yield oci.INDEX, encode(_index(images, form))
+    if form == "docker":
+        yield docker.MANIFEST, encode(_manifest(images))
+        if repositories := _repositories(images):
+            yield "repositories", encode(repositories)
+
+
 def length(images: Sequence[Saved], form: str) -> int:
     """Return the size of the archive in bytes."""
     return sum(len(part.content) + tar.padded(part.size) for part in parts(images, form))
 
 
-def _file(name: str, content: bytes) -> Iterator[Part]:
-    yield Part(tar.file_header(name, len(content)) + content + bytes(-len(content) % tar.BLOCK))
+def file(name: str, content: bytes) -> Part:
+    """Return a small file of an archive, whole."""
+    return Part(tar.file_header(name, len(content)) + content + bytes(-len(content) % tar.BLOCK))
 
 
 def _index(images: Sequence[Saved], form: str) -> Index:

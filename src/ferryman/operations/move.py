@@ -93,22 +93,35 @@ def move(
     A host on which something fails does not stop the others: its error is in what is returned.
     Raises ImageNotFound, InvalidReference, StoreError before anything is sent.
     """
+    with save.chosen(store, names, platform) as chosen:
+        return bring(store, chosen, places, options, platform=platform, tell=tell)
+
+
+def bring(
+    store: Store,
+    chosen: Sequence[Saved],
+    places: Sequence[Place],
+    options: Options = _DEFAULT,
+    *,
+    platform: Platform | None = None,
+    tell: Tell = _untold,
+) -> list[Moved]:
+    """Do what `move` does with images that have been looked up, under the names they have now."""
     pace = Pace(options.limit)
     with (
-        save.chosen(store, names, platform) as chosen,
         _shared(store) as press,
         Differences(partial(_open_plain, store)) as differences,
     ):
         images = [_image(store, saved, platform, press) for saved in chosen]
 
-        def bring(place: Place) -> Moved:
+        def one(place: Place) -> Moved:
             means = _Means(options, pace, press, differences)
             return _bring(place, images, means, tell, alone=len(places) == 1)
 
         if len(places) == 1:
-            return [bring(places[0])]
+            return [one(places[0])]
         with ThreadPoolExecutor(max(1, options.at_once)) as pool:
-            return list(pool.map(bring, places))
+            return list(pool.map(one, places))
 
 
 def _bring(
