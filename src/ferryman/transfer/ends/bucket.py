@@ -7,7 +7,7 @@ Who one is there, and where it is, come from the environment as for every such c
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ferryman.archive.stream import CHUNK, Pieces, Stream
 from ferryman.errors import UsageError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 4
 _PART = 8 << 20
 _MAX_PARTS = 9_000  # 10,000 are the most that S3 takes
-_TRIES = 5
+_TRIES = 6
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
@@ -30,7 +30,9 @@ class Bucket:
     def __init__(self, name: str, prefix: str) -> None:
         """Keep objects below a prefix; raises CopyError."""
         self.what = f"s3://{name}/{prefix}".rstrip("/")
-        self._store = _opened(name, prefix, self.what)
+        self._store = _opened(name, prefix, self.what, _TRIES)
+        # What some servers do not know is not worth to be asked for again and again.
+        self._asking = _opened(name, prefix, self.what, 0)
 
     def read(self, name: str, limit: int) -> bytes | None:
         """Return a small object."""
@@ -49,7 +51,9 @@ class Bucket:
                     "that are read"
                 )
             return bytes(result.bytes()), result.meta["e_tag"]
-        except FileNotFoundError:
+        except FileNotFoundError as e:
+            if "NoSuchBucket" in str(e):
+                raise CopyError(f"{self.what}: there is no such bucket") from None
             return None
         except BaseError as e:
             raise self._failed(e) from None
@@ -61,7 +65,9 @@ class Bucket:
 
         try:
             return obstore.head(self._store, name)["size"]
-        except FileNotFoundError:
+        except FileNotFoundError as e:
+            if "NoSuchBucket" in str(e):
+                raise CopyError(f"{self.what}: there is no such bucket") from None
             return None
         except BaseError as e:
             raise self._failed(e) from None
@@ -122,12 +128,19 @@ class Bucket:
             after = change(before)
             if after == before:
                 return
+            mode: Any = {"e_tag": tag} if tag else "create"
             try:
-                mode = {"e_tag": tag} if tag else "create"
-                obstore.put(self._store, name, after, mode=mode)  # type: ignore[arg-type]
+                obstore.put(self._asking, name, after, mode=mode)
                 return
             except (AlreadyExistsError, PreconditionError):
                 continue
+            except BaseError as e:
+                if "NotImplemented" not in str(e):
+                    raise self._failed(e) from None
+            # Not every server can tell who was first: there it is the last one who is right.
+            try:
+                obstore.put(self._store, name, after)
+                return
             except BaseError as e:
                 raise self._failed(e) from None
         raise CopyError(f"{self.what}: {name} is changed by others all the time")
@@ -137,7 +150,7 @@ class Bucket:
         return CopyError(f"{self.what}: {words[:500]}")
 
 
-def _opened(name: str, prefix: str, what: str) -> "S3Store":
+def _opened(name: str, prefix: str, what: str, tries: int) -> "S3Store":
     try:
         from obstore.exceptions import BaseError
         from obstore.store import S3Store
@@ -151,6 +164,7 @@ def _opened(name: str, prefix: str, what: str) -> "S3Store":
             name,
             prefix=prefix or None,
             client_options={"allow_http": plain, "timeout": "1h"},
+            retry_config={"max_retries": tries},
             virtual_hosted_style_request=False,
         )
     except (BaseError, ValueError) as e:

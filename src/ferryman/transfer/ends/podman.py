@@ -92,6 +92,7 @@ def _run(found: Place, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
 
 class _Inspected(msgspec.Struct, frozen=True):
     digest: str = msgspec.field(name="Digest", default="")
+    repo_digests: list[str] | None = msgspec.field(name="RepoDigests", default=None)
 
 
 class PodmanDestination:
@@ -129,11 +130,13 @@ class PodmanDestination:
         if done.returncode or len(done.stdout) > _MAX_SAID:
             raise CopyError(f"{self.what} is not there after it was sent")
         said = decode(done.stdout, list[_Inspected], f"{self.what}: its description")
-        found = said[0].digest[:100] if said else "of nothing"
-        if found != self.image.target.digest:
+        # What was there before, with the same config, has kept its own digest beside ours.
+        known = [x.partition("@")[2] for each in said for x in each.repo_digests or ()]
+        known += [each.digest for each in said]
+        if self.image.target.digest not in known:
             raise CopyError(
-                f"{self.what} has the digest {found} after it was sent, "
-                f"not {self.image.target.digest}"
+                f"{self.what} has the digest {known[-1][:100] if known else 'of nothing'} after it "
+                f"was sent, not {self.image.target.digest}"
             )
 
 
