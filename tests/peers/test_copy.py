@@ -353,6 +353,15 @@ def test_other_machines(
         assert docker.text("image", "inspect", "-f", "{{.Id}}", "some/app:1") == IMAGE.id
         ferry("copy", "-q", "ssh://far/some/app:1", f"dir:{tmp_path}/back")
         ends.read(f"dir:{tmp_path}/back", tmp_path / "read")
+        far.give("zstd")
+        ferry("copy", "-q", "ssh://far/some/app:1", f"dir:{tmp_path}/pressed")
+        ends.read(f"dir:{tmp_path}/pressed", tmp_path / "read-pressed")
+        # One that fails in the middle says why, by whatever way its bytes come.
+        real = (far.folder / "bin/docker").read_text()
+        far.script("docker", f'[ "$1" = save ] && {{ echo broken >&2; exit 3; }}\n{real}')
+        done = ferry("copy", "ssh://far/some/app:1", f"dir:{tmp_path}/x", check=False)
+        assert (done.returncode, done.stderr) == (1, b"Error: ssh://far/some/app:1: broken\n")
+        far.script("docker", real)
         # From the store, under another name.
         ferry("copy", "-q", sources["oci"], "ferry:mine:1")
         ferry("copy", "-q", "ferry:mine:1", "ssh://far/other/app:2")

@@ -47,7 +47,7 @@ def source(there: There) -> Iterator[ArchiveSource]:
         engine = far.engines[0]
         if engine.name != "ctr" and engines.image(channel, engine, there.name) is None:
             raise ImageNotFound(f"{what}: {engine.name} there has no such image")
-        start = partial(channel.start, _save(engine, there.name))
+        start = partial(channel.start, _save(engine, there.name, pressed=far.zstd))
         with (
             programs.giving(start, what) as stream,
             archives.spooled(stream, what) as spooled,
@@ -55,6 +55,8 @@ def source(there: There) -> Iterator[ArchiveSource]:
             yield ArchiveSource(spooled, "")
 
 
-def _save(engine: Engine, name: str) -> str:
+def _save(engine: Engine, name: str, *, pressed: bool) -> str:
     word = "-n default images export -" if engine.name == "ctr" else "save"
-    return f"{engine.command} {word} {shlex.quote(name)}"
+    script = f"{engine.command} {word} {shlex.quote(name)}"
+    # The shell knows no more of a pipe than how its last command ended.
+    return f"{{ {script} || echo {programs.FAILED} >&2; }} | zstd -qc1" if pressed else script

@@ -12,6 +12,9 @@ from ferryman.transfer.ends.contract import CopyError
 Start = Callable[..., "subprocess.Popen[bytes]"]
 """Starts the program with the stdin, stdout and stderr that it is given."""
 
+FAILED = "ferry:failed"
+"""What a script says last on stderr where its exit code cannot tell that it failed."""
+
 _LIMIT = 64 << 10
 
 
@@ -38,9 +41,11 @@ class Program:
         for each in self._listeners:
             each.join()
         code = self.process.wait()
-        if not code:
+        said = self._told.get("stderr", b"").rstrip()
+        if not code and not said.endswith(FAILED.encode()):
             return ""
-        return last_line(self._told.get("stderr", b"")) or f"it ended with exit code {code}"
+        said = said.removesuffix(FAILED.encode())
+        return last_line(said) or f"it ended with exit code {code}"
 
 
 @contextmanager
