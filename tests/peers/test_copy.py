@@ -299,6 +299,34 @@ def test_object_stores(
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
 
 
+@pytest.mark.parametrize("fault", ["layer", "config"])
+@pytest.mark.parametrize("target", ["docker", "docker-daemon", "containers-storage", "s3"])
+def test_what_is_false_arrives_nowhere(
+    ends: Ends, buckets: Buckets, tmp_path: Path, target: str, fault: str
+) -> None:
+    image = made(noise("lower"), noise("upper", 12 << 20))
+    parts = layout(image, compression="gzip")
+    digest = json.loads(parts["index.json"])["manifests"][0]["digest"]
+    manifest = json.loads(parts[f"blobs/{digest.replace(':', '/')}"])
+    part = manifest["layers"][1] if fault == "layer" else manifest["config"]
+    name = f"blobs/{part['digest'].replace(':', '/')}"
+    parts[name] = parts[name][:-1] + bytes([parts[name][-1] ^ 1])
+    (tmp_path / "bad.tar").write_bytes(packed(parts))
+    destination = (
+        f"s3://images/bad-{fault}:1"
+        if target == "s3"
+        else ends.end(target, f"bad-{target}-{fault}")
+    )
+    ferry = Command(ends.ferry.argv, {**ends.ferry.env, **buckets.env})
+    done = ferry.run("copy", f"oci-archive:{tmp_path}/bad.tar", destination, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert part["digest"].encode() in done.stderr
+    again = ferry.run("copy", destination, f"dir:{tmp_path}/back", check=False)
+    assert again.returncode == 1
+    assert again.stderr.count(b"\n") == 1
+
+
 def test_many_by_a_list(ends: Ends, sources: Mapping[str, str], tmp_path: Path) -> None:
     address = ends.registry.address
     for tag in ("1.0", "1.1", "2.0"):

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
 
 _AT_ONCE = 4
-_PART = 8 << 20
-_MAX_PARTS = 9_000  # 10,000 are the most that S3 takes
+# Parts are held in memory; S3 takes 10,000 of them at most.
+_PART, _MAX_PART = 8 << 20, 64 << 20
+_MAX_PARTS = 10_000
 _TRIES = 6
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
@@ -98,6 +99,9 @@ class Bucket:
         import obstore
         from obstore.exceptions import BaseError
 
+        part = max(_PART, -(-size // _MAX_PARTS))
+        if part > _MAX_PART:
+            raise CopyError(f"{self.what}: {name} has {size} bytes, more than can be sent")
         raised: list[BaseException] = []
         try:
             with content() as stream:
@@ -109,7 +113,7 @@ class Bucket:
                     name,
                     _pieces(stream, raised),
                     use_multipart=True,
-                    chunk_size=max(_PART, -(-size // _MAX_PARTS)),
+                    chunk_size=part,
                     max_concurrency=2,
                 )
         except (BaseError, OSError) as e:

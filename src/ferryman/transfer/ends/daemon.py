@@ -79,10 +79,12 @@ def _connected(what: str) -> Iterator[_Daemon]:
     if scheme == "unix":
         transport = httpx.HTTPTransport(uds=place)
         client = httpx.Client(transport=transport, base_url="http://docker", timeout=timeout)
-    elif scheme == "tcp":
+    elif scheme == "tcp" and not os.environ.get("DOCKER_TLS_VERIFY"):
         client = httpx.Client(base_url=f"http://{place}", timeout=timeout, trust_env=False)
     else:
-        raise CopyError(f"{what}: DOCKER_HOST is {host[:200]}: use ssh://… for a far daemon")
+        raise CopyError(
+            f"{what}: a daemon at {host[:200]}, or one by TLS, is not reached: use ssh://HOST/IMAGE"
+        )
     with client:
         try:
             client.get("/_ping").raise_for_status()
