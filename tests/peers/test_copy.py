@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from ferryman.operations import copy as copies
+from ferryman.store.layout import open_store
 from tests.command import Command
 from tests.images import (
     Made,
@@ -220,6 +222,36 @@ def test_an_index_as_a_whole(ends: Ends, tmp_path: Path) -> None:
     refused = ends.ferry.run("copy", "--platform", "linux/s390x", name, "ferry:no:1", check=False)
     assert refused.returncode == 1
     assert b"linux/s390x" in refused.stderr
+
+
+def test_a_daemon_is_sent_what_it_lacks(
+    ends: Ends, dockerd: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", ends.docker_host)
+    lower = noise("lower of two")
+    how = copies.means(lambda: open_store(str(tmp_path / "store")))
+    for number, wanted in ((1, 2), (2, 1), (2, 0)):
+        image = made(lower, noise(f"upper {number}"))
+        (tmp_path / "a.tar").write_bytes(packed(layout(image)))
+        done = copies.copy(
+            how,
+            copies.parse(f"oci-archive:{tmp_path}/a.tar"),
+            copies.parse(f"docker-daemon:ferry-copy/two:{number}"),
+        )
+        assert dockerd.text("image", "inspect", "-f", "{{.Id}}", f"ferry-copy/two:{number}") == (
+            image.id
+        )
+        layers = wanted * len(lower)
+        assert layers <= done.sent < layers + 5000
+
+
+def test_one_image_is_no_index(ends: Ends, tmp_path: Path) -> None:
+    (tmp_path / "both.tar").write_bytes(two_platforms()[0])
+    for target in ("docker-daemon", "containers-storage"):
+        end = ends.end(target, "not-both")
+        done = ends.ferry.run("copy", "--all", f"oci-archive:{tmp_path}/both.tar", end, check=False)
+        assert done.returncode == 1
+        assert b"index" in done.stderr
 
 
 def test_layers_are_compressed_where_that_is_wanted(

@@ -148,7 +148,7 @@ def copy(how: Means, origin: End, target: End, options: Options | None = None) -
         with _source(how, origin) as source:
             image = gather(source, every=options.every, platform=options.platform)
             origins = _origins(how, source, image, target)
-            with _destination(how, target, source, origins) as destination:
+            with _destination(how, target, source, image, origins) as destination:
                 _check(destination, image, options)
                 done = _brought(how, source, destination, image, options)
             _remember(how, target, image)
@@ -193,7 +193,7 @@ def _source(how: Means, end: End) -> Iterator[Source]:
 
 @contextmanager
 def _destination(
-    how: Means, end: End, source: Source, origins: dict[str, list[str]]
+    how: Means, end: End, source: Source, image: Image, origins: dict[str, list[str]]
 ) -> Iterator[Destination]:
     reference = end.reference
     if end.transport == "docker":
@@ -204,7 +204,7 @@ def _destination(
         with kept.destination(how.store(), name, source.repository) as to_store:
             yield to_store
     elif end.transport == "docker-daemon":
-        with daemon.destination(_in_daemon(end)) as to_daemon:
+        with daemon.destination(_in_daemon(end), source, image) as to_daemon:
             yield to_daemon
     elif end.transport == "containers-storage":
         with podman.destination(podman.place(reference)) as to_podman:
@@ -243,7 +243,8 @@ def _in_daemon(end: End) -> str:
 
 def _check(destination: Destination, image: Image, options: Options) -> None:
     """Refuse what a destination cannot take, before anything is sent."""
-    if not destination.keeps and image.target.media_type in kinds.INDEX_TYPES:
+    is_index = image.target.media_type in kinds.INDEX_TYPES
+    if is_index and not destination.manifests & kinds.INDEX_TYPES:
         raise UsageError(f"{destination.what} takes one image, not an index of several")
     if not options.preserve_digests:
         return

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from ferryman.errors import ImageNotFound, InvalidReference
+from ferryman.image import manifest as kinds
 from ferryman.image import reference as references
 from ferryman.image.decode import decode
 from ferryman.image.manifest import Descriptor
@@ -22,7 +23,7 @@ from ferryman.image.reference import Reference
 from ferryman.transfer.channel import last_line
 from ferryman.transfer.ends import programs
 from ferryman.transfer.ends.archives import ArchiveDestination
-from ferryman.transfer.ends.contract import OCI, Content, CopyError, Image
+from ferryman.transfer.ends.contract import Content, CopyError, Image
 from ferryman.transfer.ends.directory import DirectorySource
 
 _SPECIFIER = re.compile(r"\[(?:([\w-]+)@)?(/[^+\]:]*)?(?:\+(/[^\]:]*))?(?::[^\]]*)?\]")
@@ -98,7 +99,7 @@ class _Inspected(msgspec.Struct, frozen=True):
 class PodmanDestination:
     """A name of a storage, to which an archive is loaded."""
 
-    manifests = OCI
+    manifests = frozenset((kinds.OCI_MANIFEST,))
     keeps = True
     at_once = 1
 
