@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -357,6 +359,25 @@ def test_what_is_false_arrives_nowhere(
     again = ferry.run("copy", destination, f"dir:{tmp_path}/back", check=False)
     assert again.returncode == 1
     assert again.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("target", ["docker", "docker-daemon", "containers-storage"])
+@pytest.mark.usefixtures("interruptible")
+def test_interrupted(ends: Ends, tmp_path: Path, target: str) -> None:
+    large = made(noise(f"for {target}", 60 << 20))
+    (tmp_path / "large.tar").write_bytes(packed(layout(large)))
+    destination = ends.end(target, "interrupted")
+    process = ends.ferry.popen("copy", f"oci-archive:{tmp_path}/large.tar", destination)
+    time.sleep(0.6)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode in (0, 130), errors
+    assert b"Traceback" not in errors
+    # All of it is there (a daemon that has it may go on by itself), or nothing.
+    again = ends.ferry.run("copy", destination, f"dir:{tmp_path}/back", check=False)
+    assert again.returncode in (0, 1)
+    assert again.returncode == 0 or process.returncode == 130
+    assert again.stderr.count(b"\n") == again.returncode
 
 
 def test_many_by_a_list(ends: Ends, sources: Mapping[str, str], tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ def flags(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Compress layers that are not",
         ),
         click.option(
-            "--platform", default="", metavar="OS/ARCH", help="Of an index, the image for this"
+            "--platform", default="", metavar="OS/ARCH", help="Of an index, copy the image for this"
         ),
-        click.option("-a", "--all", "every", is_flag=True, help="An index with all its images"),
+        click.option("-a", "--all", "every", is_flag=True, help="Copy a whole index"),
     ):
         command = flag(command)
     return command

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -42,6 +41,7 @@ from tests.images import (
     tar_of,
     unpacked,
 )
+from tests.test_memory import begun, check_peak
 
 FORMS = ("docker-archive", "oci-archive", "oci", "dir", "ferry")
 
@@ -299,6 +299,20 @@ def test_hostile_documents(tmp_path: Path) -> None:
         assert not (tmp_path / "d/manifest.json").exists()
 
 
+def test_a_layer_that_is_here_is_no_other(tmp_path: Path) -> None:
+    """A config that names another diff ID is refused, be the layer's blob new or not."""
+    image = small("text", "app:1")
+    copied(tmp_path / "store", source_of(layout(image), tmp_path / "first"), "ferry:app:1")
+    config = json.loads(image.config)
+    config["rootfs"]["diff_ids"][1] = sha256(b"another")
+    false = image._replace(config=json.dumps(config).encode())
+    for compression in ("none", "gzip"):
+        source = source_of(layout(false, compression=compression), tmp_path / compression)
+        for _ in range(2):
+            with pytest.raises(FerryError, match="diffID"):
+                copied(tmp_path / "store", source, "ferry:app:2")
+
+
 def test_files_that_are_none(tmp_path: Path) -> None:
     image = small("text", "app:1")
     parts = layout(image)
@@ -422,10 +436,7 @@ def test_memory_is_that_of_a_few_buffers(large: Path, ferry: Ferry, tmp_path: Pa
         (f"docker-archive:{large}", "ferry:large:1"),
         (f"oci:{tmp_path}/oci:a", f"docker-archive:{tmp_path}/a.tar:a:1"),
     ):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        ferry("copy", *flags, source, target)
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        assert peak < max(before, 150 << 10)
+        check_peak(begun(ferry, "copy", *flags, source, target))
 
 
 @pytest.mark.parametrize("form", FORMS)

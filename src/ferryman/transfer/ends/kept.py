@@ -163,8 +163,10 @@ class StoreDestination:
         if taken := self._taken.get(layer.id):
             # What no library undoes here is none of the forms that a layer may have.
             return taken.diff_id or taken.digest
-        known = layers.lookup(self._store, layer.id)
-        return Digest(known.diff_id) if known else None
+        if known := layers.lookup(self._store, layer.id):
+            return Digest(known.diff_id)
+        plain = kinds.compression_of(layer.media_type) == "none"
+        return layer.id if plain and layer.id.algorithm == "sha256" else None
 
 
 @contextmanager

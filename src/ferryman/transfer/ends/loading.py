@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 18
 _MAX_SAID = 1 << 20
+_SECONDS = 2.0
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -42,7 +43,8 @@ class Loading:
     def finish(self) -> None:
         """End the archive, and wait until it is loaded; raises CopyError."""
         self._whole = True
-        self.close()
+        self._end()
+        self._thread.join()
         if self._error:
             raise self._error
 
@@ -53,10 +55,14 @@ class Loading:
 
     def close(self) -> None:
         """Break off what is not finished."""
+        self._end()
+        # A daemon that has all of it answers when it likes, and nobody waits for that any more.
+        self._thread.join(_SECONDS)
+
+    def _end(self) -> None:
         if self.fd != -1:
             os.close(self.fd)
             self.fd = -1
-        self._thread.join()
 
     def _send(self) -> None:
         import httpx
