@@ -95,7 +95,7 @@ class Ends(NamedTuple):
         return manifest
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def ends(
     private: Path,
     peer_env: dict[str, str],
@@ -124,7 +124,7 @@ def ends(
         yield Ends(ferry, skopeo, here, found, storage, dockerd.env["DOCKER_HOST"])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sources(ends: Ends) -> Mapping[str, str]:
     """The image at every end, brought there by skopeo."""
     first = ends.folder / "first.tar"
@@ -301,7 +301,7 @@ def test_what_is_missing_or_wrong_is_one_line(
     assert [path.name for path in there.iterdir()] == ["letter"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def buckets(private: Path) -> Iterator[Buckets]:
     with swift.running(private / "swift") as found:
         found.ask("PUT", "/images")
