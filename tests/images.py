@@ -182,7 +182,7 @@ def plain(content: bytes) -> bytes:
     if content.startswith(b"\x1f\x8b"):
         return gzip.decompress(content)
     if content.startswith(b"\x28\xb5\x2f\xfd"):
-        return zstandard.decompress(content)
+        return zstandard.ZstdDecompressor().decompressobj().decompress(content)
     return content
 
 

@@ -172,6 +172,10 @@ class TarSource:
         _check_document(place.size, f"{self.what}: {found}")
         return self._stream(place).read(place.size)
 
+    def content(self, found: str) -> Stream:
+        """Return the content of a part, to be read from its beginning."""
+        return self._stream(self._files[found])
+
     def blob(self, found: str, lease: Lease | None, algorithm: str, advance: Advance) -> Taken:
         """Take a part into the lease as it is."""
         place = self._files[found]

@@ -1,7 +1,7 @@
 """Bytes in order, from a file, a pipe or a decompressor, without a copy more than needed."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from ferryman.errors import InvalidArchive, StoreError
@@ -139,6 +139,29 @@ class BytesStream(Stream):
         view[: len(piece)] = piece
         self._at += len(piece)
         return len(piece)
+
+
+class Pieces(Stream):
+    """Content that comes in pieces, of whatever sizes."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        """Give what the iterator gives."""
+        super().__init__()
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill (part of) the view, return how many bytes that was; 0 at the end."""
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        n = min(len(view), len(self._rest))
+        view[:n] = self._rest[:n]
+        self._rest = self._rest[n:]
+        self._at += n
+        return n
 
 
 class RewoundStream(Stream):

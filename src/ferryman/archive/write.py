@@ -59,17 +59,10 @@ class Part(NamedTuple):
 
 def parts(images: Sequence[Saved], form: str) -> Iterator[Part]:
     """Yield the whole archive, in order; `form` is "docker", or else it is a layout alone."""
-    prepared = {each.delta.result: each for image in images for each in image.deltas}
-    described, documents = deltas.artifact([prepared[key].delta for key in sorted(prepared)])
+    prepared = _prepared(images)
     # The small documents come first: a reader of a stream then knows what is to come.
-    yield from _file(oci.LAYOUT, _LAYOUT)
-    yield from _file(oci.INDEX, encode(_index(images, form, [described] if prepared else [])))
-    if form == "docker":
-        yield from _file(docker.MANIFEST, encode(_manifest(images)))
-        if repositories := _repositories(images):
-            yield from _file("repositories", encode(repositories))
-    for digest, content in sorted(documents.items()) if prepared else ():
-        yield from _file(oci.part_name(digest), content)
+    for name, content in documents(images, form):
+        yield file(name, content)
     needed = {blob.id: blob for image in images for blob in image.blobs}
     paths = {each.delta.blob.id: each.path for each in prepared.values()}
     needed |= {each.delta.blob.id: each.delta.blob for each in prepared.values()}
@@ -84,13 +77,33 @@ def parts(images: Sequence[Saved], form: str) -> Iterator[Part]:
     yield Part(tar.END)
 
 
+def documents(images: Sequence[Saved], form: str) -> Iterator[tuple[str, bytes]]:
+    """Yield names and contents of all that the archive holds beside its blobs."""
+    prepared = _prepared(images)
+    described, more = deltas.artifact([prepared[key].delta for key in sorted(prepared)])
+    yield oci.LAYOUT, _LAYOUT
+    yield oci.INDEX, encode(_index(images, form, [described] if prepared else []))
+    if form == "docker":
+        yield docker.MANIFEST, encode(_manifest(images))
+        if repositories := _repositories(images):
+            yield "repositories", encode(repositories)
+    for digest, content in sorted(more.items()) if prepared else ():
+        yield oci.part_name(digest), content
+
+
+def _prepared(images: Sequence[Saved]) -> dict[Digest, Prepared]:
+    """Return the deltas that go in the place of layers, by what they make."""
+    return {each.delta.result: each for image in images for each in image.deltas}
+
+
 def length(images: Sequence[Saved], form: str) -> int:
     """Return the size of the archive in bytes."""
     return sum(len(part.content) + tar.padded(part.size) for part in parts(images, form))
 
 
-def _file(name: str, content: bytes) -> Iterator[Part]:
-    yield Part(tar.file_header(name, len(content)) + content + bytes(-len(content) % tar.BLOCK))
+def file(name: str, content: bytes) -> Part:
+    """Return a small file of an archive, whole."""
+    return Part(tar.file_header(name, len(content)) + content + bytes(-len(content) % tar.BLOCK))
 
 
 def descriptors(images: Sequence[Saved], form: str) -> list[Descriptor]:

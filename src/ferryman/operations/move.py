@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
+from ferryman.archive.write import Saved
 from ferryman.errors import FerryError
 from ferryman.image.platform import Platform
 from ferryman.operations import save, through
@@ -73,8 +74,21 @@ def move(
     A host on which something fails does not stop the others: its error is in what is returned.
     Raises ImageNotFound, InvalidReference, StoreError before anything is sent.
     """
+    with save.chosen(store, names, platform) as chosen:
+        return bring(store, chosen, places, options, platform=platform, tell=tell)
+
+
+def bring(
+    store: Store,
+    chosen: Sequence[Saved],
+    places: Sequence[Place],
+    options: Options = _DEFAULT,
+    *,
+    platform: Platform | None = None,
+    tell: Tell = _untold,
+) -> list[Moved]:
+    """Do what `move` does with images that have been looked up, under the names they have now."""
     with (
-        save.chosen(store, names, platform) as chosen,
         pressing(store) as press,
         Differences(partial(open_plain, store)) as differences,
     ):
