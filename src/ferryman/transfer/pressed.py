@@ -18,14 +18,20 @@ from typing import Protocol
 from ferryman import parallel
 from ferryman.errors import FerryError, StoreError
 
-FRAME = 4 << 20
+FRAME = 8 << 20
 """How many bytes of a blob are in each frame; what is sent from later on begins at a multiple."""
 _AHEAD = 24 << 20
 """How many compressed bytes lie ready before the fastest of the hosts has to ask for more."""
-_ZSTD_LEVELS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15)
-_ZLIB_LEVELS = (1, 2, 3, 4, 5, 6, 7, 8, 9)
+_AT_ONCE = 4
+# From the fastest on: what is faster is no use, since no engine takes images faster.
+_ZSTD_LEVELS = (3, 4, 5, 6, 7, 8, 9, 11, 13, 15)
+# isal's gzip is several times faster than zlib's, which presses harder.
+_ISAL_LEVELS = (1, 2)
+_ZLIB_LEVELS = (4, 6, 9)
+_STEPS = len(_ZSTD_LEVELS)
 
-CODECS = ("none", "gzip", "zstd")
+_GZIP = 31
+"""What zlib calls a window of 32 KiB with gzip's header and checksum around it."""
 
 
 class Target(Protocol):
@@ -35,17 +41,25 @@ class Target(Protocol):
         """Send part of a file."""
 
 
-def frame(content: bytes | memoryview, codec: str, step: int = 2) -> bytes:
+def frame(content: bytes | memoryview, codec: str, step: int = 0) -> bytes:
     """Return some bytes as one frame, pressed as hard as `step` (0 is the least) says."""
     if codec == "none":
         return bytes(content)
     if codec == "gzip":
-        press = zlib.compressobj(_ZLIB_LEVELS[min(step, len(_ZLIB_LEVELS) - 1)], wbits=31)
-        return press.compress(content) + press.flush()
+        return _gzipped(content, step)
     import zstandard
 
     level = _ZSTD_LEVELS[min(step, len(_ZSTD_LEVELS) - 1)]
     return zstandard.ZstdCompressor(level=level).compress(content)
+
+
+def _gzipped(content: bytes | memoryview, step: int) -> bytes:
+    if step < len(_ISAL_LEVELS):
+        from isal import isal_zlib
+
+        return bytes(isal_zlib.compress(content, _ISAL_LEVELS[step], _GZIP))
+    level = _ZLIB_LEVELS[min(step - len(_ISAL_LEVELS), len(_ZLIB_LEVELS) - 1)]
+    return zlib.compress(content, level, _GZIP)
 
 
 class Pressed:
@@ -149,13 +163,13 @@ class Pressed:
     def _frames(self, fd: int) -> Iterator[bytes]:
         """Yield the frames in order, some of them made at once."""
         waiting: deque[Future[bytes]] = deque()
-        with ThreadPoolExecutor(parallel.cores()) as pool:
+        with ThreadPoolExecutor(_workers()) as pool:
             try:
                 for start in range(self.start, self.size, FRAME):
                     self._paced()
                     size = min(FRAME, self.size - start)
                     waiting.append(pool.submit(self._frame, fd, start, size))
-                    if len(waiting) > parallel.cores():
+                    if len(waiting) > _workers():
                         yield waiting.popleft().result()
                 while waiting:
                     yield waiting.popleft().result()
@@ -182,8 +196,13 @@ class Pressed:
                 if self._ready - fastest < FRAME and self._step:
                     self._step -= 1
             else:
-                self._step += self._step < len(_ZSTD_LEVELS) - 1
+                self._step += self._step < _STEPS - 1
                 self._changed.wait_for(wanted)
+
+
+def _workers() -> int:
+    # Each holds a frame, and what became of it.
+    return min(parallel.cores(), _AT_ONCE)
 
 
 def _unnamed() -> int:
