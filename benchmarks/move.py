@@ -8,6 +8,7 @@ Mbit/s.  The far side is a network namespace with a real sshd and real engines.
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -62,6 +63,8 @@ def main() -> int:
     parser.add_argument("--rate", default=_RATE, help="of the slow line (%(default)s)")
     parser.add_argument("--fleet", action="store_true", help="what more hosts cost the sender")
     options = parser.parse_args()
+    # What is started is stopped, and what is written goes, however this ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     folder = Path(tempfile.mkdtemp(prefix="fm-", dir=os.environ.get("TMPDIR", "/var/tmp")))
     try:
         with ExitStack() as stack:

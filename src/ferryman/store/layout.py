@@ -166,7 +166,17 @@ def _make(store: Store) -> None:
 
 _PARTS = frozenset(
     (
-        *("image", "meta", "tmp", "partial", "layers", "containers", "volumes", "networks"),
+        *(
+            "image",
+            "meta",
+            "tmp",
+            "partial",
+            "build",
+            "layers",
+            "containers",
+            "volumes",
+            "networks",
+        ),
         "lost+found",
     )
 )
