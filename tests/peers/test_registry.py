@@ -37,7 +37,7 @@ def image(*names: str, of: str = "an image") -> Made:
     return made(noise("shared"), noise(of), names=names)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def registry(private: Path) -> Iterator[Registry]:
     need("docker-registry", "setpriv")
     with running(private / "registry") as found:

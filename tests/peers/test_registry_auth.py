@@ -38,7 +38,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "config.json"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def guarded(private: Path) -> Iterator[Registry]:
     """A registry that asks for a password, over TLS."""
     need("docker-registry", "setpriv", "openssl")
@@ -48,7 +48,7 @@ def guarded(private: Path) -> Iterator[Registry]:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tokens(private: Path) -> Iterator[tuple[Registry, Authority]]:
     """A registry that asks for tokens, and who gives them."""
     need("docker-registry", "setpriv", "openssl")
