@@ -1,6 +1,7 @@
 """What goes to a host: bytes into a pipe, counted, and no faster than was asked for."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ class Pace:
     def __init__(self, limit: int | None) -> None:
         """Allow `limit` bytes a second; None is no limit."""
         self.limit = limit
+        self._lock = threading.Lock()
         self._free_at = 0.0
 
     @property
@@ -26,14 +28,14 @@ class Pace:
         return max(1024, min(_PIECE, int(self.limit * _SLICE_SECONDS)))
 
     def wait(self, size: int) -> None:
-        """Wait until `size` bytes more may go."""
+        """Wait, after `size` bytes have gone, until others may follow."""
         if self.limit is None:
             return
-        now = time.monotonic()
-        begin = max(now, self._free_at)
-        self._free_at = begin + size / self.limit
-        if begin > now:
-            time.sleep(begin - now)
+        with self._lock:
+            now = time.monotonic()
+            self._free_at = max(now, self._free_at) + size / self.limit
+            pause = self._free_at - now
+        time.sleep(pause)
 
 
 class Line:
@@ -52,7 +54,6 @@ class Line:
         view = memoryview(content)
         while view:
             piece = view[: self._pace.piece]
-            self._pace.wait(len(piece))
             write_all(self._fd, piece)
             self._gone(len(piece))
             view = view[len(piece) :]
@@ -61,9 +62,8 @@ class Line:
         """Send part of a file, which the kernel passes on; raises OSError."""
         end = start + size
         while start < end:
-            piece = min(end - start, self._pace.piece)
-            self._pace.wait(piece)
-            n = os.sendfile(self._fd, fd, start, piece)
+            # Into a pipe the kernel passes no more than it has room for.
+            n = os.sendfile(self._fd, fd, start, min(end - start, self._pace.piece))
             if not n:
                 raise OSError("a file has become shorter while it was sent")
             self._gone(n)
@@ -73,3 +73,4 @@ class Line:
         self.sent += n
         if self._heard:
             self._heard(n)
+        self._pace.wait(n)
