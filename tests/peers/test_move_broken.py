@@ -221,3 +221,19 @@ def test_interrupted(
         assert (process.returncode, said.strip()) == (130, b"")
         for store in stores:
             assert store.text("images", "--all", "--quiet") == ""
+
+
+def test_killed(sender: Sender, hosts: Network, tmp_path: Path) -> None:
+    """No connection outlives it, here or there."""
+    with host(hosts, "kill", 90) as made:
+        made.give("python3")
+        with_ferry(made, tmp_path / "there")
+        process = sender.popen("move", "-q", "--limit", "2M", NAME, made.name)
+        at_once(process, made, LAYER // 4)
+        process.kill()
+        process.communicate()
+        deadline = time.monotonic() + 20
+        mine = ["pgrep", "-f", f"{hosts.config} .*{made.name}"]
+        while subprocess.run(mine, stdout=subprocess.DEVNULL, check=False).returncode == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

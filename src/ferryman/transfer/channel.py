@@ -153,14 +153,17 @@ def opened(place: Place, *, ask_nothing: bool = False, silence: int = SILENCE) -
         master = subprocess.Popen(
             [
                 *common,
-                *("-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-N"),
+                *("-o", "ControlMaster=yes", "-o", "ControlPersist=no"),
                 *("-o", f"ServerAliveInterval={max(1, silence // _SIGNS)}"),
                 *("-o", f"ServerAliveCountMax={_SIGNS}"),
                 *("-o", f"BatchMode={'yes' if ask_nothing else 'no'}"),
                 *("-o", "ExitOnForwardFailure=yes", "-o", "ForwardX11=no", "-o", "ForwardAgent=no"),
                 *tail,
+                # The connection lasts as long as this does: it ends with this process, even when
+                # that is killed, since nobody else holds the pipe.
+                "exec cat >/dev/null",
             ],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=told,
             # Ctrl-C is ours to handle: the connection is needed to clear up.
