@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ferryman.errors import FerryError
-
-_MAX_FILE = 4 << 20
+from ferryman.operations import yaml_file
 
 
 class ComposeError(FerryError):
@@ -42,20 +41,7 @@ def image_names(path: str) -> list[str]:
 
 
 def _document(path: str) -> dict[str, Any]:
-    import yaml
-
-    try:
-        with open(path, "rb") as f:
-            content = f.read(_MAX_FILE + 1)
-    except OSError as e:
-        raise ComposeError(f"open {path}: {(e.strerror or '').lower()}") from None
-    if len(content) > _MAX_FILE:
-        raise ComposeError(f"{path} is too large for a compose file")
-    try:
-        document = yaml.safe_load(content)
-    except (yaml.YAMLError, RecursionError, ValueError) as e:
-        reason = " ".join(str(e).split())
-        raise ComposeError(f"{path} is not valid YAML: {reason}") from None
+    document = yaml_file.read(path, "a compose file", ComposeError)
     if not isinstance(document, dict):
         raise ComposeError(f"{path} is not a compose file")
     return document
@@ -74,7 +60,7 @@ def _project(
 def _dotenv(path: str) -> dict[str, str]:
     try:
         with open(path, encoding="utf-8", errors="replace") as f:
-            lines = f.read(_MAX_FILE).splitlines()
+            lines = f.read(yaml_file.MAX_FILE).splitlines()
     except OSError:
         return {}
     variables: dict[str, str] = {}

@@ -4,7 +4,6 @@ The ends are named as skopeo names them, ``TRANSPORT:REFERENCE``, and three more
 store, ``ssh://`` an engine on another machine, ``s3://`` a layout in an object store.
 """
 
-import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from ferryman.image.reference import Reference
 from ferryman.operations import move, save
 from ferryman.operations.progress import Progress, Tell, counter, silent, untold
 from ferryman.store.layout import Store, open_store
+from ferryman.transfer import scratch
 from ferryman.transfer.ends import (
     archives,
     bucket,
@@ -344,9 +344,7 @@ def _moved(how: Means, origin: End, target: End, options: Options) -> Copied:
         raise UsageError(f"{target}: what is sent there is for its engine to keep as it likes")
     if origin.transport == "ferry":
         return _from_store(how, how.store(), origin.reference, name, there, options)
-    with tempfile.TemporaryDirectory(
-        prefix="ferry-", dir=os.environ.get("TMPDIR") or "/var/tmp"
-    ) as made:
+    with tempfile.TemporaryDirectory(prefix="ferry-", dir=scratch.folder()) as made:
         store = open_store(f"{made}/store")
         passing = how._replace(store=lambda: store)
         copy(passing, origin, End("ferry", name.canonical), options)

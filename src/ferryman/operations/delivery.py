@@ -66,7 +66,6 @@ class Delivery:
             return planned, 0
         self._check_room(cargo, planned)
         sent = self._send(cargo, planned, self._heard(planned.bytes))
-        self._check(cargo)
         # The next image may stand on the same layers.
         held = Held(cargo.wanted.id, cargo.wanted.diff_ids, cargo.wanted.names)
         there = self._site.blobs | {blob.id for blob in cargo.saved.blobs}
@@ -81,9 +80,19 @@ class Delivery:
         return "pull" if self._engine.containerd or self._engine.name in _PULLING else "archive"
 
     def _send(self, cargo: Cargo, planned: Plan, heard: Callable[[int], None]) -> int:
-        channel, engine, pace = self._channel, self._engine, self._means.pace
+        channel, pace = self._channel, self._means.pace
         if planned.way == "layout":
             return by_agent.keep(channel, self._job(cargo, planned), pace, heard)
+        if planned.way == "archive" and self._has_agent(planned):
+            # It forgets what it has kept only once the image is found whole.
+            job, check = self._job(cargo, planned), partial(self._check, cargo)
+            return by_agent.move(channel, job, pace, heard, check)
+        sent = self._send_to_engine(cargo, planned, heard)
+        self._check(cargo)
+        return sent
+
+    def _send_to_engine(self, cargo: Cargo, planned: Plan, heard: Callable[[int], None]) -> int:
+        channel, engine, pace = self._channel, self._engine, self._means.pace
         if cargo.stop:
             self._tell("Pulling", 0, 0)
             names, insecure = cargo.wanted.names, cargo.stop.insecure
@@ -93,9 +102,6 @@ class Delivery:
             if not cargo.wanted.names and engine.name != "podman":
                 raise channel.error(f"{cargo.name} needs a name there: see ferry tag")
             return by_pull.move(channel, engine, cargo.content, cargo.wanted.names, pace, heard)
-        if self._has_agent(planned):
-            job, check = self._job(cargo, planned), partial(self._check, cargo)
-            return by_agent.move(channel, job, pace, heard, check)
         codec = by_archive.codec(self._far)
 
         def press(digest: Digest, size: int) -> Pressed:
@@ -116,10 +122,8 @@ class Delivery:
         return known and _has_python(self._far) and free > 2 * needed + _SPARE
 
     def _check(self, cargo: Cargo) -> None:
-        # What a layout has is asked of the agent.
-        if self._engine.name != by_agent.PYTHON:
-            self._tell("Verifying", 0, 0)
-            verify(self._channel, self._engine, cargo.wanted)
+        self._tell("Verifying", 0, 0)
+        verify(self._channel, self._engine, cargo.wanted)
 
     def _heard(self, total: int) -> Callable[[int], None]:
         done = 0

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from ferryman.archive.stream import Stream
+from ferryman.archive.stream import Pieces, Stream
 from ferryman.errors import InvalidArchive
 
 _TIMEOUT = 60.0  # seconds without a single byte
@@ -41,42 +41,23 @@ def opened(url: str) -> Iterator[tuple[Stream, int]]:
         encoded = "content-encoding" in response.headers
         length = "" if encoded else response.headers.get("content-length", "")
         size = int(length) if length.isascii() and length.isdigit() else 0
-        yield _Pieces(pieces, size, what, httpx.HTTPError), size
+        yield Pieces(_checked(pieces, size, what, httpx.HTTPError)), size
 
 
 def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-class _Pieces(Stream):
-    """What an iterator gives, in the sizes that the reader wants."""
-
-    def __init__(
-        self, pieces: Iterator[bytes], size: int, what: str, error: type[Exception]
-    ) -> None:
-        super().__init__()
-        self._pieces = pieces
-        self._size = size
-        self._what = what
-        self._error = error
-        self._rest = memoryview(b"")
-
-    def readinto(self, view: memoryview) -> int:
-        while not self._rest:
-            try:
-                piece = next(self._pieces, None)
-            except self._error as e:
-                raise InvalidArchive(f"cannot download {self._what}: {_reason(e)}") from None
-            if piece is None:
-                if self._at < self._size:
-                    raise InvalidArchive(
-                        f"cannot download {self._what}: it broke off after {self._at} of "
-                        f"{self._size} bytes"
-                    )
-                return 0
-            self._rest = memoryview(piece)
-        n = min(len(view), len(self._rest))
-        view[:n] = self._rest[:n]
-        self._rest = self._rest[n:]
-        self._at += n
-        return n
+def _checked(
+    pieces: Iterator[bytes], size: int, what: str, error: type[Exception]
+) -> Iterator[bytes]:
+    """Yield pieces up to their end, which must not come before `size`, if that is known."""
+    done = 0
+    try:
+        for piece in pieces:
+            yield piece
+            done += len(piece)
+    except error as e:
+        raise InvalidArchive(f"cannot download {what}: {_reason(e)}") from None
+    if done < size:
+        raise InvalidArchive(f"cannot download {what}: it broke off after {done} of {size} bytes")

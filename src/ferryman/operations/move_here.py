@@ -1,6 +1,5 @@
 """Move the other way: images from another machine to this one, without what is here already."""
 
-import os
 import shlex
 import subprocess
 import threading
@@ -14,11 +13,12 @@ from ferryman.operations.progress import Progress, silent
 from ferryman.store.layout import Store
 from ferryman.transfer import inventory
 from ferryman.transfer.by_agent import PYTHON
-from ferryman.transfer.channel import SILENCE, Channel, end, last_line, opened
+from ferryman.transfer.channel import SILENCE, Channel, end, opened
 from ferryman.transfer.place import Place
 from ferryman.transfer.probe import Engine, Far, probe
+from ferryman.transfer.program import Program
 
-_TOLD = 64 << 10
+_SECONDS = 5.0
 
 
 def move_here(
@@ -46,9 +46,7 @@ def move_here(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        told: list[bytes] = []
-        listener = threading.Thread(target=_listen, args=(process, told), daemon=True)
-        listener.start()
+        program = Program(process, "stderr")
         asking = threading.Thread(target=_ask, args=(process, engine, store), daemon=True)
         asking.start()
         try:
@@ -56,7 +54,7 @@ def move_here(
             stream = PipeStream(process.stdout.fileno(), place.name)
             return load.load(store, stream, place.name, progress=progress)
         except FerryError as e:
-            raise _reason(channel, process, listener, told) or e from None
+            raise _reason(channel, program) or e from None
         finally:
             end(process)
 
@@ -87,19 +85,7 @@ def _ask(process: "subprocess.Popen[bytes]", engine: Engine, store: Store) -> No
         end(process)
 
 
-def _listen(process: "subprocess.Popen[bytes]", told: list[bytes]) -> None:
-    assert process.stderr
-    while piece := os.read(process.stderr.fileno(), _TOLD):
-        told[:] = [(b"".join(told) + piece)[-_TOLD:]]
-
-
-def _reason(
-    channel: Channel,
-    process: "subprocess.Popen[bytes]",
-    listener: threading.Thread,
-    told: list[bytes],
-) -> FerryError | None:
+def _reason(channel: Channel, program: Program) -> FerryError | None:
     """Return what the engine says of its failure: what came of it here is no more than that."""
-    listener.join(5)
-    said = last_line(b"".join(told))
-    return channel.error(said) if said and process.poll() is not None else None
+    said = program.said(_SECONDS)
+    return channel.error(said) if said and program.process.poll() is not None else None

@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 from ferryman.errors import FerryError, Interrupted, InvalidReference, UsageError
 from ferryman.image import reference as references
 from ferryman.image.reference import Reference
-from ferryman.operations import compose
+from ferryman.operations import compose, yaml_file
 from ferryman.operations import copy as copies
 from ferryman.operations.copy import TRANSPORTS, Copied, End, Means, Options
 from ferryman.registry import repository
 
-_MAX_FILE = 4 << 20
 _IN_LAYOUTS = frozenset(("oci", "s3"))
 
 
@@ -44,7 +43,7 @@ def jobs(path: str, prefix: str, *, scoped: bool = False) -> Iterator[Job]:
     and ``s3://bucket/prefix`` keep all images in one layout, other ends know whole names.  Raises
     UsageError.
     """
-    said = _read(path)
+    said = yaml_file.read(path, "a list of images", UsageError)
     if isinstance(said, dict) and "services" in said:
         for name in compose.image_names(path):
             yield _job(name, "", prefix, scoped=scoped)
@@ -82,22 +81,6 @@ def sync(how: Means, listed: Iterator[Job], options: Options | None = None) -> I
             yield Synced(job, None, str(e))
         else:
             yield Synced(job, done)
-
-
-def _read(path: str) -> Any:
-    import yaml
-
-    try:
-        with open(path, "rb") as f:
-            content = f.read(_MAX_FILE + 1)
-    except OSError as e:
-        raise UsageError(f"open {path}: {(e.strerror or '').lower()}") from None
-    if len(content) > _MAX_FILE:
-        raise UsageError(f"{path} is too large for a list of images")
-    try:
-        return yaml.safe_load(content)
-    except (yaml.YAMLError, RecursionError, ValueError) as e:
-        raise UsageError(f"{path} is not valid YAML: {' '.join(str(e).split())}") from None
 
 
 def _job(source: str, destination: str, prefix: str, *, scoped: bool) -> Job:

@@ -4,25 +4,21 @@ docker looks for each layer by its chain ID, and reads it from the archive only 
 """
 
 import subprocess
-import threading
 from collections.abc import Callable
 
 from ferryman.archive import tar, write
 from ferryman.archive.write import Saved
 from ferryman.image.digest import Digest
-from ferryman.transfer.channel import Channel, end, last_line
+from ferryman.transfer.channel import Channel, end
 from ferryman.transfer.line import Line, Pace
 from ferryman.transfer.plan import Plan
 from ferryman.transfer.pressed import Pressed, frame
 from ferryman.transfer.probe import Engine, Far
+from ferryman.transfer.program import Program
 
-_LIMIT = 64 << 10
 
-
-def codec(far: Far, compress: bool = True) -> str:
+def codec(far: Far) -> str:
     """Return what a host undoes: docker itself has undone gzip since ever, zstd only later."""
-    if not compress:
-        return "none"
     return "zstd" if far.zstd else "gzip"
 
 
@@ -49,13 +45,7 @@ def move(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    told: dict[str, bytes] = {}
-    listeners = [
-        threading.Thread(target=_listen, args=(process, name, told), daemon=True)
-        for name in ("stdout", "stderr")
-    ]
-    for each in listeners:
-        each.start()
+    program = Program(process, "stdout", "stderr")
     assert process.stdin
     line = Line(process.stdin.fileno(), pace, heard)
     broken: OSError | None = None
@@ -65,24 +55,14 @@ def move(
             process.stdin.close()
         except OSError as e:
             broken = e
-        for each in listeners:
-            each.join()
+        said = program.said()
         code = process.wait()
     finally:
         end(process)
     if code or broken:
-        said = last_line(told.get("stderr", b"")) or (broken and broken.strerror) or "it failed"
+        said = said or (broken and broken.strerror) or "it failed"
         raise channel.error(f"{engine.name} load: {said}")
     return line.sent
-
-
-def _listen(process: subprocess.Popen[bytes], name: str, told: dict[str, bytes]) -> None:
-    """Keep the end of what is said, however much that is."""
-    stream = getattr(process, name)
-    kept = b""
-    while piece := stream.read1(1 << 16):
-        kept = (kept + piece)[-_LIMIT:]
-        told[name] = kept
 
 
 def _send(saved: Saved, way: str, line: Line, pressed: Callable[[Digest, int], Pressed]) -> None:

@@ -2,15 +2,15 @@
 
 import hashlib
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from ferryman.errors import FerryError
 from ferryman.image.digest import Digest
 from ferryman.store.durable import write_all
+from ferryman.transfer import scratch
 from ferryman.transfer.delta import encode, sketch
 
 _SMALL = 64 << 10
@@ -97,9 +97,7 @@ class _File:
     """A file without a name, hashed, up to a size."""
 
     def __init__(self, limit: int) -> None:
-        self.fd, path = tempfile.mkstemp(prefix="ferry-", dir=os.environ.get("TMPDIR", "/var/tmp"))
-        with suppress(OSError):
-            os.unlink(path)
+        self.fd = scratch.unnamed()
         self.size = 0
         self._limit = limit
         self._hash = hashlib.sha256()

@@ -2,13 +2,14 @@
 
 import os
 import threading
-import time
 from collections.abc import Callable
 
+from ferryman.registry.limits import Rate
 from ferryman.store.durable import write_all
 
 _PIECE = 1 << 20
 _SLICE_SECONDS = 0.1
+_NEVER = threading.Event()
 
 
 class Pace:
@@ -17,8 +18,7 @@ class Pace:
     def __init__(self, limit: int | None) -> None:
         """Allow `limit` bytes a second; None is no limit."""
         self.limit = limit
-        self._lock = threading.Lock()
-        self._free_at = 0.0
+        self._rate = Rate(limit or 0)
 
     @property
     def piece(self) -> int:
@@ -28,14 +28,8 @@ class Pace:
         return max(1024, min(_PIECE, int(self.limit * _SLICE_SECONDS)))
 
     def wait(self, size: int) -> None:
-        """Wait, after `size` bytes have gone, until others may follow."""
-        if self.limit is None:
-            return
-        with self._lock:
-            now = time.monotonic()
-            self._free_at = max(now, self._free_at) + size / self.limit
-            pause = self._free_at - now
-        time.sleep(pause)
+        """Count `size` bytes that have gone, and wait until those before them may have."""
+        self._rate.wait(size, _NEVER)
 
 
 class Line:

@@ -6,17 +6,16 @@ follows the line: where hosts wait for the next one, less; where that waits for 
 
 import itertools
 import os
-import tempfile
 import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from typing import Protocol
 
 from ferryman import parallel
 from ferryman.errors import FerryError, StoreError
+from ferryman.transfer import scratch
 
 FRAME = 8 << 20
 """How many bytes of a blob are in each frame; what is sent from later on begins at a multiple."""
@@ -92,7 +91,7 @@ class Pressed:
             me = next(self._numbers)
             self._places[me] = 0
             if self._file is None:
-                self._file = _unnamed()
+                self._file = scratch.unnamed()
                 threading.Thread(target=self._press, daemon=True).start()
             # Its own: after `close` the number may stand for another file.
             file = os.dup(self._file)
@@ -203,11 +202,3 @@ class Pressed:
 def _workers() -> int:
     # Each holds a frame, and what became of it.
     return min(parallel.cores(), _AT_ONCE)
-
-
-def _unnamed() -> int:
-    """Return a file that has no name, and is gone when it is closed."""
-    fd, path = tempfile.mkstemp(prefix="ferry-", dir=os.environ.get("TMPDIR") or "/var/tmp")
-    with suppress(OSError):
-        os.unlink(path)
-    return fd

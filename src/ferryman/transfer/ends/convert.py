@@ -3,7 +3,6 @@
 Only what has to be another is; what names it is written anew, and everything else in it stays.
 """
 
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from ferryman.image.decode import decode, encode
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor, Index
 from ferryman.store.durable import write_all
+from ferryman.transfer import scratch
 from ferryman.transfer.ends.contract import Content, Document, Image
 
 _DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
@@ -126,5 +126,5 @@ def compressed(
 @contextmanager
 def unnamed() -> Iterator[int]:
     """Give a file that has no name, and is gone after the block."""
-    with tempfile.TemporaryFile(dir=os.environ.get("TMPDIR") or "/var/tmp") as f:
+    with tempfile.TemporaryFile(dir=scratch.folder()) as f:
         yield f.fileno()

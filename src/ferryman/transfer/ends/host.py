@@ -17,6 +17,7 @@ from ferryman.transfer.ends import archives, programs
 from ferryman.transfer.ends.archives import ArchiveSource
 from ferryman.transfer.place import Place
 from ferryman.transfer.probe import Engine, probe
+from ferryman.transfer.program import FAILED
 
 _REFERENCE = re.compile(r"(ssh://[^/]+)/(.+)")
 
@@ -59,4 +60,4 @@ def _save(engine: Engine, name: str, *, pressed: bool) -> str:
     word = "-n default images export -" if engine.name == "ctr" else "save"
     script = f"{engine.command} {word} {shlex.quote(name)}"
     # The shell knows no more of a pipe than how its last command ended.
-    return f"{{ {script} || echo {programs.FAILED} >&2; }} | zstd -qc1" if pressed else script
+    return f"{{ {script} || echo {FAILED} >&2; }} | zstd -qc1" if pressed else script

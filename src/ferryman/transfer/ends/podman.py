@@ -3,7 +3,6 @@
 podman is what reads and writes it here: its locks and drivers are its own.
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from ferryman.image import reference as references
 from ferryman.image.decode import decode
 from ferryman.image.manifest import Descriptor
 from ferryman.image.reference import Reference
+from ferryman.transfer import scratch
 from ferryman.transfer.channel import last_line
 from ferryman.transfer.ends import programs
 from ferryman.transfer.ends.archives import ArchiveDestination
@@ -65,9 +65,7 @@ def source(found: Place) -> Iterator[DirectorySource]:
         name = by_id.group(1) or by_id.group(2)
     else:
         name = _named(found).canonical
-    with tempfile.TemporaryDirectory(
-        prefix="ferry-", dir=os.environ.get("TMPDIR") or "/var/tmp"
-    ) as folder:
+    with tempfile.TemporaryDirectory(prefix="ferry-", dir=scratch.folder()) as folder:
         if _run(found, "image", "exists", name).returncode:
             raise ImageNotFound(f"{found.what}: no such image")
         done = _run(found, "push", "--quiet", "--", name, f"dir:{folder}")

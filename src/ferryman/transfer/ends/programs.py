@@ -1,51 +1,16 @@
 """Programs that give an archive, or take one, through a pipe."""
 
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ferryman.archive.stream import PipeStream, Stream
-from ferryman.transfer.channel import end, last_line
+from ferryman.transfer.channel import end
 from ferryman.transfer.ends.contract import CopyError
+from ferryman.transfer.program import Program
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 """Starts the program with the stdin, stdout and stderr that it is given."""
-
-FAILED = "ferry:failed"
-"""What a script says last on stderr where its exit code cannot tell that it failed."""
-
-_LIMIT = 64 << 10
-
-
-class Program:
-    """A program that runs, of which the end of all that it says is kept."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", *names: str) -> None:
-        """Listen to "stdout", "stderr" or both."""
-        self.process = process
-        self._told = dict.fromkeys(names, b"")
-        self._listeners = [
-            threading.Thread(target=self._listen, args=(name,), daemon=True) for name in names
-        ]
-        for each in self._listeners:
-            each.start()
-
-    def _listen(self, name: str) -> None:
-        stream = getattr(self.process, name)
-        while piece := stream.read1(1 << 16):
-            self._told[name] = (self._told[name] + piece)[-_LIMIT:]
-
-    def finish(self) -> str:
-        """Wait for its end; return what went wrong, or nothing."""
-        for each in self._listeners:
-            each.join()
-        code = self.process.wait()
-        said = self._told.get("stderr", b"").rstrip()
-        if not code and not said.endswith(FAILED.encode()):
-            return ""
-        said = said.removesuffix(FAILED.encode())
-        return last_line(said) or f"it ended with exit code {code}"
 
 
 @contextmanager
