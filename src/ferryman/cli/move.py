@@ -30,8 +30,8 @@ _ENGINES = ("docker", "podman", "nerdctl", "ctr", "ferry", "python")
 @click.option("--timeout", type=click.IntRange(3), default=45, show_default=True,
               metavar="SECONDS", help="Give up a host that is silent so long")  # fmt: skip
 @click.option("--hosts", "file", metavar="FILE", help="Move to the hosts that a file lists")
-@click.option("--through", metavar="docker://REGISTRY[/PREFIX]",
-              help="Push once to a registry, and have the hosts pull from there")  # fmt: skip
+@click.option("--through", metavar="docker://REGISTRY|s3://BUCKET",
+              help="Send once to a registry or bucket, from which the hosts have it")  # fmt: skip
 @click.option("--from", "source", metavar="HOST", help="Bring the images from there to here")
 @click.option("--platform", metavar="OS/ARCH", help="Move only the given platform")
 @click.option("-q", "--quiet", is_flag=True, help="Suppress the progress output")
@@ -58,7 +58,7 @@ def command(
     from ferryman.cli.flags.limits import memory
     from ferryman.image import platform as platforms
     from ferryman.operations import move
-    from ferryman.operations.through import place as at_registry
+    from ferryman.operations.through import place as passing
     from ferryman.transfer import place
 
     store = chosen_store()
@@ -73,7 +73,7 @@ def command(
         dry_run,
         not no_delta,
         timeout,
-        at_registry(through) if through else "",
+        passing(through) if through else None,
     )
     wanted = platforms.parse(platform) if platform else None
     with shown(quiet=quiet or as_json, on=sys.stderr) as progress:
@@ -84,9 +84,9 @@ def command(
         click.echo(json.dumps([_as_json(each) for each in moved], indent=2))
     elif not quiet:
         _tell(moved, dry_run)
-    for each in moved:
-        if each.error:
-            click.echo(f"Error: {each.error}", err=True)
+    # What is wrong with a bucket is so for all hosts: once.
+    for error in dict.fromkeys(each.error for each in moved if each.error):
+        click.echo(f"Error: {error}", err=True)
     return int(any(each.error for each in moved))
 
 

@@ -1,7 +1,7 @@
 """Images as they are moved: what hosts are asked for, and how the bytes are had, for all hosts."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from ferryman.image import manifest as manifests
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor
 from ferryman.image.platform import Platform
-from ferryman.operations.through import Stop
+from ferryman.operations.through import Press, Stop
 from ferryman.store import blobs, layers
 from ferryman.store.images import of_target, read_document, walk
 from ferryman.store.layout import Store
@@ -20,9 +20,6 @@ from ferryman.transfer.pressed import Pressed
 from ferryman.transfer.serve import Content
 
 _DOCUMENTS = manifests.MANIFEST_TYPES | manifests.INDEX_TYPES
-
-Press = Callable[[str, Digest, int, int], Pressed]
-"""Gives a blob, by codec, digest, size and the byte where it begins: one for all hosts."""
 
 
 class Cargo(NamedTuple):

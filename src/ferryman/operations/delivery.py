@@ -6,9 +6,11 @@ from functools import partial
 from typing import NamedTuple
 
 from ferryman.image.digest import Digest
-from ferryman.operations.cargo import Cargo, Press
-from ferryman.transfer import by_agent, by_archive, by_pull, engines
+from ferryman.operations.cargo import Cargo
+from ferryman.operations.through import Press
+from ferryman.transfer import by_agent, by_archive, by_bucket, by_pull, engines
 from ferryman.transfer.channel import Channel
+from ferryman.transfer.depot import Depot
 from ferryman.transfer.differences import Differences
 from ferryman.transfer.inventory import Held
 from ferryman.transfer.line import Pace
@@ -33,6 +35,8 @@ class Means(NamedTuple):
     """The engine that is to take them; empty for the first that is there."""
     from_registry: bool = False
     dry_run: bool = False
+    depot: Depot | None = None
+    """The bucket from which hosts are to fetch, if there is one."""
 
 
 class Delivery:
@@ -55,6 +59,10 @@ class Delivery:
             self._site = by_agent.site(channel)
         else:
             self._site = engines.inventory(channel, self._engine)
+        self._pulls = self._engine.containerd or self._engine.name in _PULLING
+        self._fetcher = ""
+        if means.depot and not self._pulls and self._engine.name != by_agent.PYTHON:
+            self._fetcher = by_bucket.fetcher(channel, self._far, means.depot.what)
 
     def bring(self, cargo: Cargo) -> tuple[Plan, int]:
         """Bring one image; return what was to be done, and the bytes that were sent.
@@ -65,7 +73,7 @@ class Delivery:
         if self._means.dry_run or planned.way == "nothing":
             return planned, 0
         self._check_room(cargo, planned)
-        sent = self._send(cargo, planned, self._heard(planned.bytes))
+        sent = self._send(cargo, planned, self._heard(planned))
         # The next image may stand on the same layers.
         held = Held(cargo.wanted.id, cargo.wanted.diff_ids, cargo.wanted.names)
         there = self._site.blobs | {blob.id for blob in cargo.saved.blobs}
@@ -77,7 +85,9 @@ class Delivery:
             return "layout"
         if self._means.from_registry:
             return "registry"
-        return "pull" if self._engine.containerd or self._engine.name in _PULLING else "archive"
+        if self._means.depot:
+            return "bucket"
+        return "pull" if self._pulls else "archive"
 
     def _send(self, cargo: Cargo, planned: Plan, heard: Callable[[int], None]) -> int:
         channel, pace = self._channel, self._means.pace
@@ -98,9 +108,11 @@ class Delivery:
             names, insecure = cargo.wanted.names, cargo.stop.insecure
             by_pull.pull(channel, engine, cargo.stop.name, names, insecure=insecure)
             return 0
+        if self._pulls and not cargo.wanted.names and engine.name != "podman":
+            raise channel.error(f"{cargo.name} needs a name there: see ferry tag")
+        if planned.way == "bucket" and (depot := self._means.depot):
+            return self._have_fetched(cargo, planned, depot, heard)
         if planned.way == "pull":
-            if not cargo.wanted.names and engine.name != "podman":
-                raise channel.error(f"{cargo.name} needs a name there: see ferry tag")
             return by_pull.move(channel, engine, cargo.content, cargo.wanted.names, pace, heard)
         codec = by_archive.codec(self._far)
 
@@ -108,6 +120,25 @@ class Delivery:
             return self._means.press(codec, digest, size, 0)
 
         return by_archive.move(channel, engine, codec, planned, cargo.saved, press, pace, heard)
+
+    def _have_fetched(
+        self, cargo: Cargo, planned: Plan, depot: Depot, heard: Callable[[int], None]
+    ) -> int:
+        channel, engine, pace = self._channel, self._engine, self._means.pace
+        if self._pulls:
+            return by_bucket.pull(channel, engine, depot, planned, cargo.content, pace, heard)
+        return by_bucket.load(
+            channel,
+            engine,
+            self._fetcher,
+            depot,
+            "zstd" if self._far.zstd else "gzip",
+            planned,
+            cargo.saved,
+            cargo.content.open_blob,
+            pace,
+            heard,
+        )
 
     def _job(self, cargo: Cargo, planned: Plan) -> by_agent.Job:
         press = partial(self._means.press, "gzip")
@@ -125,15 +156,16 @@ class Delivery:
         self._tell("Verifying", 0, 0)
         verify(self._channel, self._engine, cargo.wanted)
 
-    def _heard(self, total: int) -> Callable[[int], None]:
-        done = 0
+    def _heard(self, planned: Plan) -> Callable[[int], None]:
+        action = "Fetching" if planned.way == "bucket" else "Sending"
+        done, total = 0, planned.bytes
         lock = threading.Lock()
 
         def heard(n: int) -> None:
             nonlocal done
             with lock:
                 done += n
-            self._tell("Sending", done, total)
+            self._tell(action, done, total)
 
         return heard
 

@@ -12,6 +12,7 @@ from ferryman.image.platform import Platform
 from ferryman.operations import save, through
 from ferryman.operations.cargo import Cargo, cargo, open_plain, pressing
 from ferryman.operations.delivery import Delivery, Means
+from ferryman.operations.through import Through
 from ferryman.store.layout import Store
 from ferryman.transfer.channel import SILENCE, Channel, opened
 from ferryman.transfer.differences import Differences
@@ -38,8 +39,8 @@ class Options(NamedTuple):
     """Whether layers may be sent as differences."""
     silence: int = SILENCE
     """After how many seconds without a sign a host is given up."""
-    through: str = ""
-    """The repository of a registry from which the hosts are to pull; empty to send from here."""
+    through: Through | None = None
+    """From where the hosts are to have them; None to send from here."""
 
 
 class Moved(NamedTuple):
@@ -88,22 +89,26 @@ def bring(
     tell: Tell = _untold,
 ) -> list[Moved]:
     """Do what `move` does with images that have been looked up, under the names they have now."""
+    way, pace = options.through, Pace(options.limit)
+    uploading = partial(tell, way.text if way else "", "Uploading")
     with (
         pressing(store) as press,
         Differences(partial(open_plain, store)) as differences,
+        through.depot(way, press, pace, uploading) as depot,
     ):
         images = [cargo(store, saved, platform, press) for saved in chosen]
-        if options.through and not options.dry_run:
-            told = partial(tell, options.through, "Pushing")
-            stops = through.bring(store, chosen, options.through, told)
+        if way and way.registry and not options.dry_run:
+            told = partial(tell, way.text, "Pushing")
+            stops = through.bring(store, chosen, way.registry, told)
             images = [image.at(stop) for image, stop in zip(images, stops, strict=True)]
         means = Means(
-            Pace(options.limit),
+            pace,
             press,
             differences if options.delta else None,
             options.via,
-            bool(options.through),
+            bool(way and way.registry),
             options.dry_run,
+            depot,
         )
         fleet = _Fleet(images, means, options.silence, tell)
         if len(places) == 1:
@@ -150,6 +155,8 @@ class _Fleet:
         return moved._replace(seconds=time.monotonic() - begun)
 
     def cut(self) -> None:
-        """End all connections."""
+        """End all connections, and what goes to a bucket."""
+        if self._means.depot:
+            self._means.depot.cut()
         for channel in list(self._connected):
             channel.cut()

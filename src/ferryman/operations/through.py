@@ -1,4 +1,4 @@
-"""Images for many hosts go once to a registry, from which the hosts pull them."""
+"""Images for many hosts go once to a registry or bucket, from which the hosts have them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,8 +13,26 @@ from ferryman.operations.push import push
 from ferryman.registry import hosts
 from ferryman.store.index import entries, named, update
 from ferryman.store.layout import Store
+from ferryman.transfer.depot import Depot
+from ferryman.transfer.ends import bucket as buckets
+from ferryman.transfer.line import Pace
+from ferryman.transfer.pressed import Pressed
 
-_SCHEME = "docker://"
+_REGISTRY, _BUCKET = "docker://", "s3://"
+
+
+class Through(NamedTuple):
+    """A place by which images go: one of the two."""
+
+    text: str
+    registry: str = ""
+    """The repository below which they go."""
+    bucket: str = ""
+    """The bucket, and the prefix in it."""
+
+
+Press = Callable[[str, Digest, int, int], Pressed]
+"""Gives a blob, by codec, digest, size and the byte where it begins: one for all hosts."""
 
 
 class Stop(NamedTuple):
@@ -26,15 +44,37 @@ class Stop(NamedTuple):
     """Whether this machine reaches the registry without TLS."""
 
 
-def place(text: str) -> str:
-    """Return the repository below which images go, of ``docker://REGISTRY/PREFIX``.
+def place(text: str) -> Through:
+    """Return the place that ``docker://REGISTRY/PREFIX`` or ``s3://BUCKET/PREFIX`` is.
 
     Raises UsageError.
     """
-    prefix = text.removeprefix(_SCHEME).rstrip("/")
-    if not text.startswith(_SCHEME) or not prefix:
-        raise UsageError(f"invalid place {text}: it must be docker://REGISTRY[/PREFIX]")
-    return prefix
+    for scheme, way in ((_REGISTRY, "registry"), (_BUCKET, "bucket")):
+        rest = text.removeprefix(scheme).rstrip("/")
+        if text.startswith(scheme) and rest.partition("/")[0]:
+            return Through(text, **{way: rest})
+    raise UsageError(
+        f"invalid place {text}: it must be docker://REGISTRY[/PREFIX] or s3://BUCKET[/PREFIX]"
+    )
+
+
+@contextmanager
+def depot(
+    through: Through | None, press: Press, pace: Pace, tell: Callable[[int, int], None]
+) -> Iterator[Depot | None]:
+    """Give the bucket, if it is one, from which hosts fetch; raises CopyError.
+
+    `tell` hears how many bytes have gone there, and of how many.
+    """
+    if through is None or not through.bucket:
+        yield None
+        return
+    made = Depot(buckets.opened(through.bucket), press, pace, tell)
+    try:
+        made.check()
+        yield made
+    finally:
+        made.close()
 
 
 def bring(

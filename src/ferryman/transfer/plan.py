@@ -35,7 +35,8 @@ class Plan(NamedTuple):
     engine: str
     way: str
     """"archive": an archive without the layers that are there; "pull": the host asks for what it
-    lacks; "nothing": it is there, by all its names."""
+    lacks; "bucket": one of these, with the layers from there; "nothing": it is there, by all its
+    names."""
     steps: tuple[Step, ...]
 
     @property

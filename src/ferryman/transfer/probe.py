@@ -8,6 +8,7 @@ from ferryman.transfer.channel import Channel
 
 ENGINES = ("docker", "podman", "nerdctl", "ctr", "ferry")
 """The engines that images are moved to, the first that is there before the others."""
+_FETCHERS = ("curl", "wget", "busybox")
 _LIMIT = 256 << 10
 _SECONDS = 120.0
 
@@ -38,6 +39,11 @@ try ferry version
 python=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' </dev/null 2>/dev/null) &&
     echo "python $python"
 command -v zstd >/dev/null 2>&1 && echo "zstd"
+command -v curl >/dev/null 2>&1 && echo "fetcher curl"
+command -v wget >/dev/null 2>&1 && case $(wget --version 2>&1 </dev/null) in
+    *GNU*) echo "fetcher wget" ;;
+    *) echo "fetcher busybox" ;;
+esac
 cache=${XDG_CACHE_HOME:-$HOME/.cache}
 while [ ! -d "$cache" ] && [ -n "$cache" ]; do cache=${cache%/*}; done
 echo "free $(df -Pk "${cache:-/}" 2>/dev/null | awk 'NR == 2 { print $4 }')"
@@ -72,6 +78,8 @@ class Far(NamedTuple):
     zstd: bool
     free: int | None
     """Bytes that a user's files may take there."""
+    fetchers: tuple[str, ...] = ()
+    """What gets URLs: "curl", "wget" (GNU's) or "busybox" (its wget)."""
 
     def engine(self, name: str) -> Engine | None:
         """Return the engine of a name."""
@@ -96,6 +104,7 @@ def read(said: str) -> Far:
     python: tuple[int, int] | None = None
     zstd = False
     free: int | None = None
+    fetchers: list[str] = []
     for line in said.splitlines():
         word, _, rest = line.partition(" ")
         if word == "machine":
@@ -106,10 +115,12 @@ def read(said: str) -> Far:
             python = int(match.group(1)), int(match.group(2))
         elif word == "zstd":
             zstd = True
+        elif word == "fetcher" and rest in _FETCHERS and rest not in fetchers:
+            fetchers.append(rest)
         elif word == "free" and re.fullmatch(r"\d{1,15}", rest):
             free = int(rest) << 10
     known = tuple(engines[name] for name in ENGINES if name in engines)
-    return Far(system[:40], machine[:40], known, python, zstd, free)
+    return Far(system[:40], machine[:40], known, python, zstd, free, tuple(fetchers))
 
 
 def _engine(text: str) -> Engine | None:

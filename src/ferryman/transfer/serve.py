@@ -38,6 +38,8 @@ class Content(NamedTuple):
     pressed: Callable[[Digest, int], Pressed]
     plain: frozenset[Digest]
     """Those that are worth being pressed."""
+    elsewhere: Callable[[Digest, bool], str | None] = lambda digest, takes_gzip: None
+    """Says of a blob where else it is to be had: whole, or packed for a client that takes gzip."""
 
 
 class Served(NamedTuple):
@@ -150,6 +152,8 @@ def _handler(
                 self._head(206, headers)
                 if body:
                     self._plain(digest, first, max(0, last - first + 1))
+            elif body and (url := content.elsewhere(digest, self._takes_gzip())):
+                self._head(307, {"Location": url, "Content-Length": "0"})
             elif body and digest in content.plain and self._takes_gzip():
                 # How long it will be shows when it is sent: the end of the connection is its end.
                 headers |= {"Content-Encoding": "gzip", "Connection": "close"}

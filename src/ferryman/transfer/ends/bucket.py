@@ -5,9 +5,11 @@ Who one is there, and where it is, come from the environment as for every such c
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ferryman.archive.stream import CHUNK, Pieces, Stream
 from ferryman.errors import UsageError
@@ -23,6 +25,13 @@ _PART, _MAX_PART = 8 << 20, 64 << 20
 _MAX_PARTS = 10_000
 _TRIES = 6
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+
+
+class Found(NamedTuple):
+    """What an object is: its size in bytes, and what changes with its content."""
+
+    size: int
+    tag: str | None
 
 
 class Bucket:
@@ -54,23 +63,39 @@ class Bucket:
             return bytes(result.bytes()), result.meta["e_tag"]
         except FileNotFoundError as e:
             if "NoSuchBucket" in str(e):
-                raise CopyError(f"{self.what}: there is no such bucket") from None
+                raise self._failed(e) from None
             return None
         except BaseError as e:
             raise self._failed(e) from None
 
     def size(self, name: str) -> int | None:
         """Return the size in bytes of an object."""
+        found = self.found(name)
+        return found.size if found else None
+
+    def found(self, name: str) -> "Found | None":
+        """Return what an object is, without its content."""
         import obstore
         from obstore.exceptions import BaseError
 
         try:
-            return obstore.head(self._store, name)["size"]
+            meta = obstore.head(self._store, name)
         except FileNotFoundError as e:
             if "NoSuchBucket" in str(e):
-                raise CopyError(f"{self.what}: there is no such bucket") from None
+                raise self._failed(e) from None
             return None
         except BaseError as e:
+            raise self._failed(e) from None
+        return Found(meta["size"], meta["e_tag"])
+
+    def address(self, name: str, seconds: int) -> str:
+        """Return a URL by which anybody gets an object, for so long; nobody is asked for it."""
+        import obstore
+        from obstore.exceptions import BaseError
+
+        try:
+            return obstore.sign(self._store, "GET", name, timedelta(seconds=seconds))
+        except (BaseError, OSError) as e:
             raise self._failed(e) from None
 
     @contextmanager
@@ -94,8 +119,11 @@ class Bucket:
 
         yield Pieces(told())
 
-    def write(self, name: str, size: int, content: Content) -> None:
-        """Write an object; a large one in parts, of which nobody sees anything before the last."""
+    def write(self, name: str, size: int, content: Content, *, encoding: str = "") -> None:
+        """Write an object; a large one in parts, of which nobody sees anything before the last.
+
+        `encoding` is what clients are told of its content (RFC 9110, section 8.4).
+        """
         import obstore
         from obstore.exceptions import BaseError
 
@@ -103,15 +131,20 @@ class Bucket:
         if part > _MAX_PART:
             raise CopyError(f"{self.what}: {name} has {size} bytes, more than can be sent")
         raised: list[BaseException] = []
+        attributes: Any = {"Content-Encoding": encoding} if encoding else None
         try:
             with content() as stream:
                 if size <= _PART:
-                    obstore.put(self._store, name, stream.read(size), use_multipart=False)
+                    small = stream.read(size)
+                    obstore.put(
+                        self._store, name, small, attributes=attributes, use_multipart=False
+                    )
                     return
                 obstore.put(
                     self._store,
                     name,
                     _pieces(stream, raised),
+                    attributes=attributes,
                     use_multipart=True,
                     chunk_size=part,
                     max_concurrency=2,
@@ -150,6 +183,16 @@ class Bucket:
         raise CopyError(f"{self.what}: {name} is changed by others all the time")
 
     def _failed(self, error: Exception) -> CopyError:
+        from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+        if "NoSuchBucket" in str(error):
+            return CopyError(f"{self.what}: there is no such bucket")
+        if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+            code = re.search("<Code>([A-Za-z]{1,60})</Code>", str(error))
+            return CopyError(
+                f"{self.what}: access denied ({code[1] if code else 'no reason is given'}): "
+                "see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do there"
+            )
         words = " ".join(str(error).split("\n\nDebug source")[0].split())
         return CopyError(f"{self.what}: {words[:500]}")
 
@@ -185,15 +228,20 @@ def _pieces(stream: Stream, raised: list[BaseException]) -> Iterator[bytes]:
         raise
 
 
+def opened(place: str) -> Bucket:
+    """Return the bucket and prefix that stand behind ``s3://``; raises CopyError."""
+    name, _, prefix = place.partition("/")
+    return Bucket(name, prefix.strip("/"))
+
+
 def _parsed(text: str) -> tuple[Bucket, str]:
     """Return bucket and reference of what stands behind ``s3://``; raises UsageError, CopyError."""
     place, _, reference = text.partition(":")
-    name, _, prefix = place.partition("/")
-    if not name:
+    if not place.partition("/")[0]:
         raise UsageError(
             f"invalid reference s3://{text}: it must be s3://bucket/prefix[:reference]"
         )
-    return Bucket(name, prefix.strip("/")), reference
+    return opened(place), reference
 
 
 def source(text: str) -> LayoutSource:
