@@ -84,6 +84,10 @@ class Host(NamedTuple):
         )
         return done.stdout.decode().strip()
 
+    def run_apart(self, *words: str) -> None:
+        """Run a program of this machine on its network."""
+        subprocess.run([*self.within, *words], check=True)
+
     def wire(self) -> int:
         """Return how many bytes have come to it and gone from it, as its kernel counts them."""
         said = subprocess.run(

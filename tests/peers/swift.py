@@ -10,8 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -39,7 +37,7 @@ default = yes
 """
 _COMMON = """
 [DEFAULT]
-bind_ip = 127.0.0.1
+bind_ip = {ip}
 bind_port = {port}
 workers = 0
 swift_dir = {folder}
@@ -79,6 +77,8 @@ class Buckets(NamedTuple):
 
     address: str
     """Host and port."""
+    within: tuple[str, ...] = ()
+    """What brings a command to where it is reached."""
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -91,23 +91,28 @@ class Buckets(NamedTuple):
         }
 
     def ask(self, method: str, path: str) -> bytes:
-        """Ask for a bucket (``/name``) or an object, signed as S3 had it at first."""
+        """Ask for a bucket (``/name``) or an object."""
+        asked = [*self.within, "curl", *self.signed(method, path)]
+        done = subprocess.run(asked, stdout=subprocess.PIPE, check=False)
+        if done.returncode:
+            raise OSError(f"curl ended with exit code {done.returncode}")
+        return done.stdout
+
+    def signed(self, method: str, path: str) -> list[str]:
+        """Return what tells curl to ask for something, signed as S3 had it at first."""
         date = email.utils.formatdate(usegmt=True)
         said = f"{method}\n\n\n{date}\n{path}".encode()
         signed = base64.b64encode(hmac.digest(PASSWORD.encode(), said, hashlib.sha1)).decode()
-        request = urllib.request.Request(
-            f"http://{self.address}{path}",
-            method=method,
-            headers={"Date": date, "Authorization": f"AWS {USER}:{signed}"},
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            content: bytes = answer.read()
-            return content
+        headers = ("-H", f"Date: {date}", "-H", f"Authorization: AWS {USER}:{signed}")
+        return ["-sf", "-X", method, *headers, f"http://{self.address}{path}"]
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Buckets]:
-    """Run an object store on ports of loopback; all that it writes is in `folder`."""
+def running(folder: Path, ip: str = "127.0.0.1", within: tuple[str, ...] = ()) -> Iterator[Buckets]:
+    """Run an object store on ports of loopback; all that it writes is in `folder`.
+
+    With `within`, which brings a command to another network, it is there, and reached by `ip`.
+    """
     if importlib.util.find_spec("swift") is None:
         pytest.skip("swift is not installed")
     (folder / "devices/one").mkdir(parents=True)
@@ -119,11 +124,12 @@ def running(folder: Path) -> Iterator[Buckets]:
         for kind, port in ports.items():
             if kind != "proxy":
                 _ring(folder, kind, port)
-            config = _COMMON.format(port=port, folder=folder, user=_user())
+            at = ip if kind == "proxy" else "127.0.0.1"
+            config = _COMMON.format(ip=at, port=port, folder=folder, user=_user())
             config += _PROXY if kind == "proxy" else _STORAGE.format(kind=kind)
             (folder / f"{kind}.conf").write_text(config)
-            processes[kind] = stack.enter_context(_server(folder, kind))
-        found = Buckets(f"127.0.0.1:{ports['proxy']}")
+            processes[kind] = stack.enter_context(_server(folder, kind, within))
+        found = Buckets(f"{ip}:{ports['proxy']}", within)
         _await(found, processes, folder)
         yield found
 
@@ -154,11 +160,13 @@ def _ring(folder: Path, kind: str, port: int) -> None:
 
 
 @contextmanager
-def _server(folder: Path, kind: str) -> Iterator["subprocess.Popen[bytes]"]:
+def _server(
+    folder: Path, kind: str, within: tuple[str, ...]
+) -> Iterator["subprocess.Popen[bytes]"]:
     with (folder / f"{kind}.log").open("wb") as log:
         process = subprocess.Popen(
             [
-                *("setpriv", "--pdeathsig", "TERM", sys.executable, "-c", _SERVER),
+                *("setpriv", "--pdeathsig", "TERM", *within, sys.executable, "-c", _SERVER),
                 *(folder / "swift.conf", folder / f"{kind}.conf", f"{kind}-server"),
             ],
             stdin=subprocess.DEVNULL,
@@ -179,7 +187,7 @@ def _await(
     while time.monotonic() < deadline and not any(p.poll() for p in processes.values()):
         try:
             found.ask("GET", "/")
-        except (OSError, urllib.error.HTTPError):
+        except OSError:
             time.sleep(0.05)
         else:
             return
