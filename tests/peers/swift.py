@@ -104,7 +104,8 @@ class Buckets(NamedTuple):
         said = f"{method}\n\n\n{date}\n{path}".encode()
         signed = base64.b64encode(hmac.digest(PASSWORD.encode(), said, hashlib.sha1)).decode()
         headers = ("-H", f"Date: {date}", "-H", f"Authorization: AWS {USER}:{signed}")
-        return ["-sf", "-X", method, *headers, f"http://{self.address}{path}"]
+        empty = ("-H", "Content-Length: 0") if method == "PUT" else ()
+        return ["-sf", "-X", method, *headers, *empty, f"http://{self.address}{path}"]
 
 
 @contextmanager
