@@ -13,6 +13,8 @@ engine podman sudo -n | 4.3.1 /var/lib/containers/storage
 engine ctr | Client:   Version:  1.6.20
 python 3.11
 zstd
+fetcher wget
+fetcher rm
 free 2048
 """
 
@@ -29,6 +31,7 @@ def test_read() -> None:
         (3, 11),
         True,
         2048 << 10,
+        ("wget",),
     )
 
 

@@ -31,7 +31,7 @@ from ferryman.transfer.pressed import Pressed
 
 VALID = 6 * 3600
 """For how many seconds an address is good: as long as a move may take."""
-_AT_ONCE = 4
+_AT_ONCE = 2
 _MAX_RECORD = 4 << 10
 _ENDINGS = {"zstd": ".zst", "gzip": ".gz"}
 
