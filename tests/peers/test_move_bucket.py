@@ -1,9 +1,12 @@
 """``ferry move --through s3://``: a real object store, from which hosts fetch; bytes counted."""
 
+import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -212,6 +215,34 @@ def test_what_goes_wrong(store: Store, hosts: Network, private: Path) -> None:
         made.script("docker", text)
         assert store.move(NAME, made.name).returncode == 0
         docker.run("rmi", "--force", NAME)
+
+
+def test_what_is_begun_is_not_put_there(store: Store, hosts: Network, tmp_path: Path) -> None:
+    """Neither when Ctrl-C comes meanwhile nor of a blob that is not what it was."""
+    with host(hosts, "cut", 14) as made, host(hosts, "too", 15) as other:
+        for each in (made, other):
+            each.give("curl")
+            with_ferry(each, tmp_path / each.name)
+        before = store.at.wire()
+        words = ("--through", PLACE, "--limit", "300K", NAME, made.name, other.name)
+        process = store.ferry().popen("move", *words)
+        # What is less than a part goes when it is whole; the large one not before that.
+        while store.at.wire() - before < 1_000_000:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert not any(store.size(name) > LARGE for name in store.objects())
+        (blob,) = (
+            path
+            for path in store.sender.root.glob("image/blobs/sha256/*")
+            if LARGE < path.stat().st_size < LARGE + 100_000
+        )
+        os.truncate(blob, 5_000_000)
+        # Both hosts wait for the same, and one line says why.
+        said = store.failed(NAME, made.name, other.name)
+        assert "is missing or damaged: run `ferry system check --repair`" in said
+        assert not any(store.size(name) > 4_000_000 for name in store.objects())
 
 
 def test_no_such_bucket(store: Store) -> None:
