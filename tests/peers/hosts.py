@@ -90,13 +90,7 @@ class Host(NamedTuple):
 
     def wire(self) -> int:
         """Return how many bytes have come to it and gone from it, as its kernel counts them."""
-        said = subprocess.run(
-            ["ip", "-n", self.namespace, "-s", "-j", "link", "show", "eth0"],
-            check=True,
-            stdout=subprocess.PIPE,
-        ).stdout
-        counted = json.loads(said)[0]["stats64"]
-        return int(counted["rx"]["bytes"]) + int(counted["tx"]["bytes"])
+        return _counted(self.namespace, "eth0")
 
     def cut(self) -> None:
         """Cut its line."""
@@ -124,6 +118,10 @@ class Network(NamedTuple):
     def config(self) -> Path:
         """The config of ssh that knows all hosts."""
         return self.folder / "ssh_config"
+
+    def wire(self) -> int:
+        """Return how many bytes have come to those who send commands, and gone from them."""
+        return _counted(self.namespace, "br0")
 
     def ferry(self, root: Path) -> "Sender":
         """Return ``ferry`` as it is started here."""
@@ -340,6 +338,16 @@ def with_containerd(made: Host, folder: Path) -> Iterator[Command]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _counted(namespace: str, interface: str) -> int:
+    said = subprocess.run(
+        ["ip", "-n", namespace, "-s", "-j", "link", "show", interface],
+        check=True,
+        stdout=subprocess.PIPE,
+    ).stdout
+    counted = json.loads(said)[0]["stats64"]
+    return int(counted["rx"]["bytes"]) + int(counted["tx"]["bytes"])
 
 
 def _ip(*words: str) -> None:
