@@ -218,6 +218,25 @@ def test_what_goes_wrong(store: Store, hosts: Network, private: Path) -> None:
         docker.run("rmi", "--force", NAME)
 
 
+def test_python_alone(store: Store, hosts: Network, tmp_path: Path) -> None:
+    root = tmp_path / "there"
+    with host(hosts, "alone", 16, FERRY_ROOT=str(root)) as made:
+        made.give("python3")
+        assert store.move("--dry-run", NAME, made.name).returncode == 0
+        assert store.move(NAME, made.name).returncode == 0
+        assert Ferry(root).text("run", "--rm", "--network", "none", NAME) == "1"
+        sent = made.wire()
+        second = "ferry-test/app:2"
+        made.run_apart("ip", "route", "add", "prohibit", f"{store.at.address}/32")
+        said = store.failed(second, made.name)
+        assert f"{PLACE} from http://{store.buckets.address}, which hosts must reach: <url" in said
+        made.run_apart("ip", "route", "del", "prohibit", f"{store.at.address}/32")
+        assert store.move(second, made.name).returncode == 0
+        assert made.wire() - sent < 300_000
+        assert Ferry(root).text("run", "--rm", "--network", "none", second) == "2"
+        assert "clean" in Ferry(root).text("system", "check")
+
+
 def test_what_is_begun_is_not_put_there(store: Store, hosts: Network, tmp_path: Path) -> None:
     """Neither when Ctrl-C comes meanwhile nor of a blob that is not what it was."""
     with host(hosts, "cut", 14) as made, host(hosts, "too", 15) as other:

@@ -81,18 +81,20 @@ class Delivery:
         return planned, sent
 
     def _way(self) -> str:
+        if self._means.depot:
+            return "bucket"
         if self._engine.name == by_agent.PYTHON:
             return "layout"
         if self._means.from_registry:
             return "registry"
-        if self._means.depot:
-            return "bucket"
         return "pull" if self._pulls else "archive"
 
     def _send(self, cargo: Cargo, planned: Plan, heard: Callable[[int], None]) -> int:
         channel, pace = self._channel, self._means.pace
         if planned.way == "layout":
             return by_agent.keep(channel, self._job(cargo, planned), pace, heard)
+        if self._engine.name == by_agent.PYTHON and (depot := self._means.depot):
+            return by_bucket.keep(channel, self._job(cargo, planned), depot, pace, heard)
         if planned.way == "archive" and self._has_agent(planned):
             # It forgets what it has kept only once the image is found whole.
             job, check = self._job(cargo, planned), partial(self._check, cargo)

@@ -61,6 +61,8 @@ class Job(NamedTuple):
     """Gives a blob, by digest, size, and the byte from which on it is sent."""
     differences: Differences | None
     """What makes deltas; None where there are to be none."""
+    elsewhere: Callable[[Digest], tuple[str, str] | None] = lambda digest: None
+    """Says where else a blob is to be had, whole: a codec and a URL."""
 
 
 @cache
@@ -245,7 +247,14 @@ def keep(
         made = _differences(agent, job, wanted, looked)
         whole = looked.whole | {difference.result for difference in made}
         for digest in missing:
-            if digest not in whole:
+            if digest in whole:
+                continue
+            if found := job.elsewhere(digest):
+                codec, url = found
+                part = {"digest": digest.encoded, "size": blobs[digest], "at": 0, "codec": codec}
+                agent.ask({"ask": "fetch", "url": url, **part})
+                heard(blobs[digest])
+            else:
                 at = looked.begun.get(digest, 0) // FRAME * FRAME
                 pressed = job.press(digest, blobs[digest], min(at, blobs[digest]))
                 agent.say({"ask": "put", **_part(digest, pressed)})

@@ -2,8 +2,8 @@
 
 docker and ferry are given an archive without the layers that are there, as in `by_archive`: its
 small parts come by ssh, its layers from the bucket, and a script of the POSIX shell on the host
-puts them together.  Engines that pull are answered by the registry of `serve`, which sends them on
-to the bucket for the layers.
+puts them together.  Python alone fetches what its layout lacks.  Engines that pull are answered by
+the registry of `serve`, which sends them on to the bucket for the layers.
 
 An address is a secret for as long as it is good: it goes by stdin, never as an argument, and is in
 no error.
@@ -18,7 +18,8 @@ from ferryman.archive import tar, write
 from ferryman.archive.write import Saved
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor
-from ferryman.transfer import by_pull
+from ferryman.transfer import by_agent, by_pull
+from ferryman.transfer.agent.main import FETCH
 from ferryman.transfer.channel import Channel, HostError, end
 from ferryman.transfer.depot import Depot, Kept
 from ferryman.transfer.line import Line, Pace
@@ -30,7 +31,6 @@ from ferryman.transfer.serve import Content
 _SMALL = 16 << 10
 """Blobs of so many bytes go by ssh: the bucket would take longer."""
 _PIECE = 4 << 10
-_FAILED = "ferry:fetch "
 _LINE = 1 << 10
 
 # Each writes what $what is the address of to stdout, and one line to stderr when it cannot.
@@ -101,7 +101,7 @@ esac
 printf '\nFAILED%s\n' "$(printf %s "$said" | tr '\n' ' ')" >&2
 exit 1
 """
-_SCRIPT = _SCRIPT.replace("FAILED", _FAILED)
+_SCRIPT = _SCRIPT.replace("FAILED", FETCH)
 
 
 def fetcher(channel: Channel, far: Far, what: str) -> str:
@@ -168,13 +168,41 @@ def load(
         code = process.wait()
     finally:
         end(process)
-    if said.startswith(_FAILED):
+    if said.startswith(FETCH):
         names = [kept[part.blob] for part in fetched if part.blob]
-        raise channel.error(_why(said.removeprefix(_FAILED), names, depot))
+        raise channel.error(_why(said.removeprefix(FETCH), names, depot))
     if code or broken:
         said = said or (broken and broken.strerror) or "it failed"
         raise channel.error(f"{engine.name} load: {hidden(said)}")
     return line.sent
+
+
+def keep(
+    channel: Channel, job: by_agent.Job, depot: Depot, pace: Pace, heard: Callable[[int], None]
+) -> int:
+    """Have Python fetch what a layout there lacks; return the bytes that went by ssh.
+
+    Raises CopyError for the bucket, HostError for the host.
+    """
+    missing = [blob for blob in job.saved.blobs if blob.id not in job.site.blobs]
+    kept = depot.keep(large(missing), "gzip")
+    asked: list[Kept] = []
+
+    def elsewhere(digest: Digest) -> tuple[str, str] | None:
+        it = kept.get(digest)
+        if it is None:
+            return None
+        asked.append(it)
+        return it.codec, _address(channel, depot, it)
+
+    try:
+        fetching = job._replace(elsewhere=elsewhere, differences=None)
+        return by_agent.keep(channel, fetching, pace, heard)
+    except HostError as e:
+        _, failed, why = str(e).partition(FETCH)
+        if not failed:
+            raise
+        raise channel.error(_why(f"get 0 {why}", asked[-1:], depot)) from None
 
 
 def _pieces(

@@ -29,6 +29,9 @@ _PIECE = 1 << 20
 _LENGTH = struct.Struct(">I")
 _TOLD = 8 << 10
 _OLD_SECONDS = 7 * 86400
+_FETCH_SECONDS = 60
+FETCH = "ferry:fetch "
+"""What stands before the reason why a URL gave nothing."""
 _HEX = set("0123456789abcdef")
 
 
@@ -197,6 +200,35 @@ class Input:
         return content  # type: ignore[no-any-return]
 
 
+class Address:
+    """What a URL gives, in the place of frames."""
+
+    def __init__(self, url: str) -> None:
+        """Ask for it once it is wanted; the URL is told to nobody."""
+        self._url = url
+
+    def body(self, codec: str) -> Any:
+        """Yield what it holds; raises Failed, with FETCH in front, where it cannot be had."""
+        return _inflated(self._fetched()) if codec == "gzip" else self._fetched()
+
+    def _fetched(self) -> Any:
+        from http.client import HTTPException
+        from urllib.request import Request, urlopen
+
+        try:
+            asked = Request(self._url, headers={"Accept-Encoding": "gzip"})
+            with urlopen(asked, timeout=_FETCH_SECONDS) as answer:
+                left = int(answer.headers["Content-Length"])
+                while left:
+                    piece = answer.read(min(left, _PIECE))
+                    if not piece:
+                        raise Failed(FETCH + "the connection ended too early")
+                    left -= len(piece)
+                    yield piece
+        except (OSError, HTTPException, TypeError, ValueError) as e:
+            raise Failed(FETCH + str(e)) from None
+
+
 def _inflated(pieces: Any) -> Any:
     """Yield what members of gzip hold, one behind the other, in pieces of a bounded size."""
     inflate = zlib.decompressobj(31)
@@ -216,9 +248,12 @@ def _inflated(pieces: Any) -> Any:
 
 
 def receive(
-    kept: Kept, source: Input, request: Dict[str, Any], write: Callable[[bytes], object]
+    kept: Kept, source: Any, request: Dict[str, Any], write: Callable[[bytes], object]
 ) -> None:
-    """Take a part, from where the last try ended, pass all of it on, and keep it."""
+    """Take a part, from where the last try ended, pass all of it on, and keep it.
+
+    `source` is an Input or an Address.
+    """
     digest, size, at = request["digest"], request["size"], request["at"]
     path = kept.path(digest) + ".part"
     hashed = hashlib.sha256()
@@ -284,6 +319,11 @@ class Agent:
     def put(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Take a part."""
         receive(self._kept, self._source, request, _ignore)
+        return {}
+
+    def fetch(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Take a part from a URL."""
+        receive(self._kept, Address(request["url"]), request, _ignore)
         return {}
 
     def base(self, request: Dict[str, Any]) -> Dict[str, Any]:
@@ -437,6 +477,7 @@ def run() -> None:
     asked = {
         "look": agent.look,
         "put": agent.put,
+        "fetch": agent.fetch,
         "base": agent.base,
         "take": agent.take,
         "undo": agent.undo,
