@@ -11,10 +11,11 @@ from ferryman.image import manifest as manifests
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor
 from ferryman.image.platform import Platform
-from ferryman.operations.through import Press, Stop
+from ferryman.operations.through import Stop
 from ferryman.store import blobs, layers
 from ferryman.store.images import of_target, read_document, walk
 from ferryman.store.layout import Store
+from ferryman.transfer.depot import Press
 from ferryman.transfer.plan import Wanted
 from ferryman.transfer.pressed import Pressed
 from ferryman.transfer.serve import Content

@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 from ferryman.image.digest import Digest
 from ferryman.operations.cargo import Cargo
-from ferryman.operations.through import Press
 from ferryman.transfer import by_agent, by_archive, by_bucket, by_pull, engines
 from ferryman.transfer.channel import Channel
-from ferryman.transfer.depot import Depot
+from ferryman.transfer.depot import Depot, Press
 from ferryman.transfer.differences import Differences
 from ferryman.transfer.inventory import Held
 from ferryman.transfer.line import Pace

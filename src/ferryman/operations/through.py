@@ -13,10 +13,9 @@ from ferryman.operations.push import push
 from ferryman.registry import hosts
 from ferryman.store.index import entries, named, update
 from ferryman.store.layout import Store
-from ferryman.transfer.depot import Depot
+from ferryman.transfer.depot import Depot, Press
 from ferryman.transfer.ends import bucket as buckets
 from ferryman.transfer.line import Pace
-from ferryman.transfer.pressed import Pressed
 
 _REGISTRY, _BUCKET = "docker://", "s3://"
 
@@ -29,10 +28,6 @@ class Through(NamedTuple):
     """The repository below which they go."""
     bucket: str = ""
     """The bucket, and the prefix in it."""
-
-
-Press = Callable[[str, Digest, int, int], Pressed]
-"""Gives a blob, by codec, digest, size and the byte where it begins: one for all hosts."""
 
 
 class Stop(NamedTuple):

@@ -299,12 +299,11 @@ def pull(
     Raises CopyError for the bucket, HostError for the host.
     """
     kept = depot.keep(large([step.layer for step in plan.missing]), "gzip")
+    addresses = {digest: depot.address(it) for digest, it in kept.items()}
 
     def elsewhere(digest: Digest, takes_gzip: bool) -> str | None:
-        it = kept.get(digest)
-        if it is None or (it.codec == "gzip" and not takes_gzip):
-            return None
-        return depot.address(it)
+        packed = digest in kept and kept[digest].codec == "gzip"
+        return None if packed and not takes_gzip else addresses.get(digest)
 
     there = content._replace(elsewhere=elsewhere)
     try:

@@ -29,6 +29,9 @@ from ferryman.transfer.ends.contract import CopyError
 from ferryman.transfer.line import Line, Pace
 from ferryman.transfer.pressed import Pressed
 
+Press = Callable[[str, Digest, int, int], Pressed]
+"""Gives a blob, by codec, digest, size and the byte where it begins: one for all hosts."""
+
 VALID = 6 * 3600
 """For how many seconds an address is good: as long as a move may take."""
 _AT_ONCE = 2
@@ -55,11 +58,11 @@ class Depot:
     def __init__(
         self,
         bucket: Bucket,
-        press: Callable[[str, Digest, int, int], Pressed],
+        press: Press,
         pace: Pace,
         tell: Callable[[int, int], None],
     ) -> None:
-        """Put blobs into a bucket that `press` gives by codec, digest, size and first byte.
+        """Put blobs into a bucket that `press` gives.
 
         `tell` hears how many bytes have gone there, and of how many, as they are stored here.
         """
