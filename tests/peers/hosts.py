@@ -43,6 +43,7 @@ UsePAM no
 MaxStartups 100
 MaxSessions 100
 PrintMotd no
+Subsystem sftp internal-sftp
 Banner {folder}/banner
 SetEnv HOME={folder}/home PATH={folder}/bin {more}
 """
