@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +30,7 @@ from tests.peers.hosts import (  # noqa: E402
     with_docker,
     with_ferry,
     with_podman,
+    with_registry,
 )
 from tests.peers.mounts import remove  # noqa: E402
 
@@ -52,8 +53,10 @@ class Here(NamedTuple):
 
     network: Network
     folder: Path
+    host: Host
     ferry: Command
     docker: Command
+    podman: Command
 
 
 def main() -> int:
@@ -83,8 +86,10 @@ def _measure(stack: ExitStack, folder: Path, name: str, rate: str) -> None:
     _images(ferry, folder, name)
     (folder / "here").mkdir()
     with host(made, "here", 2) as own, with_docker(own, folder / "d0") as docker:
-        here = Here(made, folder, ferry, docker)
-        docker.run("load", "-q", input=ferry.run("save", _OLD, _NEW).stdout)
+        podman = _podman(folder / "p0")
+        here = Here(made, folder, own, ferry, docker, podman)
+        for engine in (docker, podman):
+            engine.run("load", "-q", input=ferry.run("save", _OLD, _NEW).stdout)
         for slow in (False, True):
             print(f"\n{rate if slow else 'As fast as the machine'}", flush=True)
             print(f"  {'':44} {'first':>22} {'second':>22}", flush=True)
@@ -146,7 +151,9 @@ def _images(ferry: Command, folder: Path, name: str) -> None:
 def _with_docker(here: Here, number: int, rate: str) -> None:
     with (
         host(here.network, f"docker{number}", number) as far,
-        with_docker(far, here.folder / f"d{number}") as docker,
+        # Beside the sender: what goes to it is not counted.
+        with_registry(here.host, here.folder / f"r{number}") as registry,
+        with_docker(far, here.folder / f"d{number}", insecure=(registry,)) as docker,
     ):
         far.give("zstd")
         _shape(here, far, number, rate)
@@ -164,6 +171,11 @@ def _with_docker(here: Here, number: int, rate: str) -> None:
                 far,
                 Way(f"docker save | {pipe}ssh {undo}docker load", _script(here, script), forget),
             )
+        script = (
+            f"skopeo copy -q --dest-tls-verify=false docker-daemon:{{0}} docker://{registry}/{{0}} "
+            f"&& {ssh} 'docker pull -q {registry}/{{0}} && docker tag {registry}/{{0}} {{0}}'"
+        )
+        _row(far, Way("skopeo copy to a registry; docker pull", _script(here, script), forget))
         far.give("python3")
         _row(far, Way("ferry move: docker and python3", _moving(here, far), forget))
 
@@ -179,7 +191,15 @@ def _with_podman(here: Here, number: int, rate: str) -> None:
 
         _row(far, Way("ferry move: podman", _moving(here, far), forget))
         script = f"docker save {{}} | ssh -F {here.network.config} {far.name} podman load"
-        _row(far, Way("docker save | ssh podman load (image scp)", _script(here, script), forget))
+        _row(far, Way("docker save | ssh podman load", _script(here, script), forget))
+        # Its ssh is one of its own, which reads no config.
+        home = Path(here.podman.env["HOME"])
+        (home / ".ssh").mkdir(exist_ok=True)
+        shutil.copy(far.folder / "known_hosts", home / ".ssh/known_hosts")
+        key = f"ssh-agent sh -c 'ssh-add -q {far.folder}/user_key && exec \"$@\"' -"
+        script = f"{key} {' '.join(here.podman.argv)} image scp -q localhost/{{}} "
+        script += f"root@{far.address}:22::"
+        _row(far, Way("podman image scp", _script(here, script, here.podman.env), forget))
 
 
 def _with_ferry(here: Here, number: int, rate: str) -> None:
@@ -233,8 +253,8 @@ def _moving(here: Here, far: Host) -> Callable[[str], None]:
     return lambda image: _ran(here.ferry.run("move", "-q", image, far.name))
 
 
-def _script(here: Here, script: str) -> Callable[[str], None]:
-    env = dict(here.docker.env)
+def _script(here: Here, script: str, env: Mapping[str, str] | None = None) -> Callable[[str], None]:
+    env = env or here.docker.env
     command = here.network.command("bash", "-o", "pipefail", "-c", env=env)
     return lambda image: _ran(command.run(script.format(image)))
 

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.command import Command
 from tests.ferry import Ferry
 
 _TUN = os.makedev(10, 200)
+_SOURCES = Path(ferryman.__file__).parent.parent
 
 
 class User:
@@ -27,26 +29,29 @@ class User:
         self.folder = folder
         self.home = folder / "home"
 
+    def view(self, *show: tuple[Path, str]) -> tuple[str, ...]:
+        """Return what lets a command see what this user needs, each of `show` elsewhere."""
+        # The interpreter and these sources may lie in somebody else's home; and some machines let
+        # root alone make network interfaces.
+        needed = [Path(sys.base_prefix), Path(sys.prefix), _SOURCES]
+        script = [*_opened(self.folder, needed)]
+        script += [f"mount --bind {self.folder}/tun /dev/net/tun"]
+        script += [f"mount --bind {shlex.quote(str(path))} {at}" for path, at in show]
+        script += [f"cd {self.home}", 'exec "$@"']
+        return ("unshare", "--mount", "sh", "-e", "-c", "\n".join(script), "sh")
+
     def command(self, *argv: str, show: tuple[tuple[Path, str], ...] = ()) -> Command:
         """Return a command that this user starts, as after a login: in their home, with little.
 
         It is shown the files of `show`, each in the place of another.
         """
-        # The interpreter and these sources may lie in somebody else's home; and some machines let
-        # root alone make network interfaces.
-        sources = Path(ferryman.__file__).parent.parent
-        needed = [Path(sys.base_prefix), Path(sys.prefix), sources]
-        script = [*_opened(self.folder, needed)]
-        script += [f"mount --bind {self.folder}/tun /dev/net/tun"]
-        script += [f"mount --bind {shlex.quote(str(path))} {at}" for path, at in show]
-        script += [f"cd {self.home}", 'exec "$@"']
         groups = "--clear-groups" if self.name.isdigit() else "--init-groups"
         return Command(
             (
-                *("unshare", "--mount", "sh", "-e", "-c", "\n".join(script), "sh"),
+                *self.view(*show),
                 *("setpriv", f"--reuid={self.name}", f"--regid={self.name}", groups),
                 *("env", "-i", f"HOME={self.home}", f"PATH={os.environ['PATH']}"),
-                *(f"PYTHONPATH={sources}", *argv),
+                *(f"PYTHONPATH={_SOURCES}", *argv),
             )
         )
 
@@ -106,10 +111,24 @@ def ordinary_user() -> Iterator[User]:
     (folder / "tun").chmod(0o666)
     for file in ("/etc/subuid", "/etc/subgid"):
         Path(file).touch()  # without these there are no subordinate IDs for anybody
-    subprocess.run(["useradd", "--create-home", "--home-dir", folder / "home", name], check=True)
+    # No password fits, and still sshd does not take the user for one who is locked out.
+    home = ("--create-home", "--home-dir", folder / "home", "--password", "*")
+    subprocess.run(["useradd", *home, name], check=True)
     try:
         yield User(name, folder)
     finally:
-        subprocess.run(["pkill", "-KILL", "-U", name], check=False)
-        subprocess.run(["userdel", name], check=True)
+        _remove(name)
         shutil.rmtree(folder)
+
+
+def _remove(name: str) -> None:
+    """End what a user runs, and remove the user: not before all of it is buried."""
+    deadline = time.monotonic() + 20
+    while True:
+        subprocess.run(["pkill", "-KILL", "-U", name], check=False)
+        done = subprocess.run(["userdel", name], stderr=subprocess.PIPE, check=False)
+        if not done.returncode:
+            return
+        if time.monotonic() > deadline:
+            raise RuntimeError(done.stderr.decode())
+        time.sleep(0.1)

@@ -20,9 +20,11 @@ import pytest
 
 from tests.command import Command
 from tests.ferry import Ferry
+from tests.ordinary import User
 from tests.peers.dockerd import running_dockerd
 
 _NET = "10.231.7"
+_SYSTEM = "/usr/bin:/usr/sbin:/bin:/sbin"
 # What every machine has; engines, compressors and Python are a test's to give.
 _PLAIN = (
     "sh", "bash", "awk", "cat", "chmod", "cp", "cut", "date", "dd", "df", "du", "echo", "env",
@@ -43,6 +45,7 @@ UsePAM no
 MaxStartups 100
 MaxSessions 100
 PrintMotd no
+Subsystem sftp internal-sftp
 Banner {folder}/banner
 SetEnv HOME={folder}/home PATH={folder}/bin {more}
 """
@@ -56,6 +59,8 @@ class Host(NamedTuple):
     namespace: str
     network: "Network"
     address: str
+    user: User | None = None
+    """Who logs in there, if not root."""
 
     @property
     def within(self) -> tuple[str, ...]:
@@ -65,7 +70,7 @@ class Host(NamedTuple):
     def give(self, *programs: str) -> None:
         """Let it have programs of this machine."""
         for program in programs:
-            found = shutil.which(program, path="/usr/bin:/usr/sbin:/bin:/sbin")
+            found = shutil.which(program, path=_SYSTEM)
             if found is None:
                 pytest.skip(f"{program} is not installed")
             (self.folder / "bin" / program).symlink_to(found)
@@ -83,6 +88,10 @@ class Host(NamedTuple):
             [*self.within, "/bin/sh", "-c", script], env=env, check=True, stdout=subprocess.PIPE
         )
         return done.stdout.decode().strip()
+
+    def ssh(self, *words: str) -> Command:
+        """Return a command that is run there, by ssh; a shell reads its words."""
+        return self.network.command("ssh", "-F", str(self.network.config), self.name, *words)
 
     def run_apart(self, *words: str) -> None:
         """Run a program of this machine on its network."""
@@ -171,13 +180,18 @@ def network(folder: Path) -> Iterator[Network]:
 
 
 @contextmanager
-def host(network: Network, name: str, number: int, **environment: str) -> Iterator[Host]:
-    """Give a host without any engine; `number` from 2 on is its own."""
+def host(
+    network: Network, name: str, number: int, *, user: User | None = None, **environment: str
+) -> Iterator[Host]:
+    """Give a host without any engine; `number` from 2 on is its own.
+
+    A `user` who logs in there, and not root, must be able to reach the network's folder.
+    """
     folder = network.folder / name
     (folder / "bin").mkdir(parents=True)
     (folder / "home").mkdir()
     address = f"{_NET}.{number}"
-    made = Host(name, folder, f"{network.namespace}-{name}", network, address)
+    made = Host(name, folder, f"{network.namespace}-{name}", network, address, user)
     for program in _PLAIN:
         made.give(program)
     for key in ("host_key", "user_key"):
@@ -185,13 +199,18 @@ def host(network: Network, name: str, number: int, **environment: str) -> Iterat
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True
         )
     (folder / "banner").write_text("Authorized use only.\n")
+    if user:
+        (folder / "cache").mkdir()
+        for theirs in ("home", "cache"):
+            shutil.chown(folder / theirs, user.name, user.name)
     environment = {"XDG_CACHE_HOME": f"{folder}/cache", **environment}
     more = " ".join(f"{key}={value}" for key, value in environment.items())
     config = _SSHD.format(address=address, folder=folder, more=more)
     (folder / "sshd_config").write_text(config)
     with network.config.open("a") as f:
         f.write(
-            f"Host {name}\n HostName {address}\n User root\n IdentityFile {folder}/user_key\n"
+            f"Host {name}\n HostName {address}\n User {user.name if user else 'root'}\n"
+            f" IdentityFile {folder}/user_key\n"
             f" UserKnownHostsFile {folder}/known_hosts\n StrictHostKeyChecking yes\n"
             " IdentitiesOnly yes\n"
         )
@@ -220,8 +239,9 @@ def sshd(made: Host) -> Iterator[None]:
     """Run a host's sshd."""
     Path("/run/sshd").mkdir(exist_ok=True)
     log = (made.folder / "sshd.log").open("ab")
+    view = made.user.view() if made.user else ()
     process = subprocess.Popen(
-        [*made.within, "/usr/sbin/sshd", "-D", "-e", "-f", made.folder / "sshd_config"],
+        [*made.within, *view, "/usr/sbin/sshd", "-D", "-e", "-f", made.folder / "sshd_config"],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -238,8 +258,7 @@ def sshd(made: Host) -> Iterator[None]:
 
 def _until_answered(made: Host) -> None:
     deadline = time.monotonic() + 20
-    probe = ["ssh", "-F", str(made.network.config), made.name, "true"]
-    while made.network.command(*probe).run(check=False).returncode:
+    while made.ssh("true").run(check=False).returncode:
         if time.monotonic() > deadline:
             log = (made.folder / "sshd.log").read_text(errors="replace")
             raise RuntimeError(f"sshd does not answer:\n{log[-2000:]}")
@@ -265,8 +284,49 @@ def with_docker(
         insecure=insecure,
     ) as client:
         program = shutil.which(client.argv[0], path="/usr/bin") or client.argv[0]
+        if made.user:  # who may not look where a newer one is kept
+            program = shutil.copy(program, str(made.folder / "docker"))
         made.script("docker", f'DOCKER_HOST={client.env["DOCKER_HOST"]} exec {program} "$@"')
         yield client
+
+
+@contextmanager
+def with_rootless_docker(made: Host) -> Iterator[str]:
+    """Give a host's user a docker of their own, as docker's own script sets it up; give where."""
+    script = Path("/usr/share/docker.io/contrib/dockerd-rootless.sh")
+    if not script.exists():
+        pytest.skip(f"{script} is not installed")
+    assert made.user
+    home, runtime = made.folder / "home", made.folder / "run"
+    runtime.mkdir(mode=0o700)
+    shutil.chown(runtime, made.user.name, made.user.name)
+    address = f"unix://{runtime}/docker.sock"
+    command = made.user.command(
+        *(
+            "env",
+            f"HOME={home}",
+            f"XDG_RUNTIME_DIR={runtime}",
+            f"PATH={_SYSTEM}",
+            "sh",
+            str(script),
+        ),
+        *("--bridge=none", "--iptables=false", "--exec-opt=native.cgroupdriver=cgroupfs"),
+    )
+    with (made.folder / "docker.log").open("wb") as log:
+        process = subprocess.Popen([*made.within, *command.argv], stdout=log, stderr=log)
+    client = Command(("docker",), {"DOCKER_HOST": address, "HOME": str(made.folder)})
+    try:
+        deadline = time.monotonic() + 30
+        while client.run("version", check=False).returncode:
+            if time.monotonic() > deadline or process.poll() is not None:
+                said = (made.folder / "docker.log").read_text(errors="replace")
+                raise RuntimeError(f"rootless docker does not start:\n{said[-2000:]}")
+            time.sleep(0.1)
+        made.give("docker")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 @contextmanager

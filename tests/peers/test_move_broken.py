@@ -104,7 +104,7 @@ def test_cut_at_any_moment(sender: Sender, hosts: Network, tmp_path: Path, how: 
 
 
 def test_cut_into_docker(sender: Sender, hosts: Network, private: Path) -> None:
-    """docker alone cannot keep parts: it has nothing, and the next try sends all."""
+    """docker alone keeps the layers that it has unpacked, and nothing by the image's name."""
     moments = random.Random(7)
     with host(hosts, "bdock", 30) as made, with_docker(made, private / "bd") as docker:
         for _ in range(max(2, ROUNDS // 3)):
@@ -112,12 +112,29 @@ def test_cut_into_docker(sender: Sender, hosts: Network, private: Path) -> None:
             at_once(process, made, moments.randrange(LAYERS * LAYER))
             made.cut()
             failed(process, made)
-            assert docker.text("images", "--quiet") == ""
+            assert set(docker.text("images", "--format", "{{.Tag}}").split()) <= {"<none>"}
             made.mend()
             sender("move", "-q", NAME, made.name)
             ours = sender.text("inspect", "-f", "{{.Id}}", NAME)
             assert docker.text("inspect", "-f", "{{.Id}}", NAME) == ours
             docker.run("rmi", NAME)
+            assert docker.text("images", "--all", "--quiet") == ""
+
+
+def test_docker_keeps_what_it_has_unpacked(sender: Sender, hosts: Network, private: Path) -> None:
+    with host(hosts, "bkept", 33) as made, with_docker(made, private / "bk") as docker:
+        process = begun(sender, made, "--limit", "12M")
+        deadline = time.monotonic() + 60
+        while not docker.text("images", "--quiet"):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+        made.cut()
+        failed(process, made)
+        made.mend()
+        before = made.wire()
+        sender("move", "-q", NAME, made.name)
+        assert made.wire() - before < 1.1 * LAYER
+        assert docker.text("images", "--all", "--format", "{{.Repository}}:{{.Tag}}") == NAME
 
 
 def test_a_full_disk(sender: Sender, hosts: Network, tmp_path: Path) -> None:

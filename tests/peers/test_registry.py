@@ -16,7 +16,21 @@ from ferryman.archive.stream import BytesStream
 from ferryman.store import below
 from tests.command import Command
 from tests.ferry import Ferry
-from tests.images import Made, docker_archive, folder, layout, made, member, packed, sha256, tar_of
+from tests.images import (
+    Made,
+    docker_archive,
+    folder,
+    index,
+    layout,
+    made,
+    member,
+    named,
+    packed,
+    put,
+    put_image,
+    sha256,
+    tar_of,
+)
 from tests.peers.conftest import need
 from tests.peers.engines import in_docker, in_ferry, in_podman
 from tests.peers.registry import Registry, between, running
@@ -418,7 +432,7 @@ def referring(subject: dict[str, Any], text: str) -> tuple[bytes, dict[str, byte
 
 
 def test_referrers_come_along(ferry: Ferry, registry: Registry, tmp_path: Path) -> None:
-    from ferryman.image import reference
+    from ferryman.image import reference, referrer
     from ferryman.image.digest import Digest
     from ferryman.image.manifest import OCI_MANIFEST, Descriptor
     from ferryman.registry import manifests, referrers, repository, upload
@@ -435,7 +449,7 @@ def test_referrers_come_along(ferry: Ferry, registry: Registry, tmp_path: Path) 
                 upload.send(found, Digest(digest), len(blob), partial(_from, blob))
             put = manifests.put(found, sha256(content), content, OCI_MANIFEST)
             descriptor = Descriptor(OCI_MANIFEST, put.digest, len(content))
-            said = referrers.described(content, descriptor)
+            said = referrer.described(content, descriptor)
             assert not put.subject  # this registry knows nothing of them
             referrers.announce(found, Digest(str(subject["digest"])), said)
             # And one that signs the signature.
@@ -459,3 +473,120 @@ def test_referrers_come_along(ferry: Ferry, registry: Registry, tmp_path: Path) 
     other("rmi", moved)
     blobs_left = [path for path in (other.root / "image/blobs").rglob("*") if path.is_file()]
     assert not blobs_left
+
+
+def signed_by_cosign(digest: str) -> tuple[bytes, dict[str, bytes]]:
+    """Return a manifest as cosign writes it, which knows what it belongs to by its tag alone."""
+    payload = json.dumps({"critical": {"image": {"docker-manifest-digest": digest}}}).encode()
+    rootfs = {"type": "layers", "diff_ids": [sha256(payload)]}
+    config = json.dumps({"architecture": "", "os": "", "config": {}, "rootfs": rootfs}).encode()
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": sha256(config),
+            "size": len(config),
+        },
+        "layers": [
+            {
+                "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json",
+                "digest": sha256(payload),
+                "size": len(payload),
+                "annotations": {"dev.cosignproject.cosign/signature": "MEUCIQ=="},
+            }
+        ],
+    }
+    return json.dumps(manifest).encode(), {sha256(x): x for x in (config, payload)}
+
+
+@pytest.mark.parametrize("form", ["docker", "oci"])
+def test_signatures_cross_an_air_gap(
+    ferry: Ferry,
+    registry: Registry,
+    tmp_path: Path,
+    dockerd: Command,
+    podman: Command,
+    form: str,
+) -> None:
+    """Of cosign by their tag, of others by their subject; other engines load the image alone."""
+    from ferryman.image import reference, referrer
+    from ferryman.image.digest import Digest
+    from ferryman.image.manifest import OCI_MANIFEST, Descriptor
+    from ferryman.registry import manifests, referrers, repository, upload
+
+    name = f"{registry.address}/signed/gap-{form}:1"
+    wanted = image(name, of=f"gap {form}")
+    loaded(ferry, wanted)
+    ferry("push", name)
+    with repository.opened(reference.parse(name), push=True) as found:
+        target = manifests.get(found, "1")
+        subject = {"mediaType": OCI_MANIFEST, "digest": target.digest, "size": len(target.content)}
+        sbom, sbom_blobs = referring(subject, "an SBOM")
+        signature, blobs = signed_by_cosign(target.digest)
+        for digest, blob in (sbom_blobs | blobs).items():
+            upload.send(found, Digest(digest), len(blob), partial(_from, blob))
+        manifests.put(found, sha256(sbom), sbom, OCI_MANIFEST)
+        described = Descriptor(OCI_MANIFEST, sha256(sbom), len(sbom))
+        referrers.announce(found, target.digest, referrer.described(sbom, described))
+        (tag, *_) = referrer.cosign_tags(target.digest)
+        assert tag == f"sha256-{target.digest.encoded}.sig"
+        manifests.put(found, tag, signature, OCI_MANIFEST)
+
+    here = Ferry(tmp_path / "here")
+    here("pull", "--referrers", name)
+    assert len(here.text("images", "-aq").split()) == 1
+    archive, bare = tmp_path / "with.tar", tmp_path / "without.tar"
+    here("save", "--format", form, "--referrers", "-o", archive, name)
+    here("save", "--format", form, "-o", bare, name)
+    assert archive.stat().st_size > bare.stat().st_size
+    here("verify", archive)
+
+    there = Ferry(tmp_path / "there")
+    assert there.text("load", "-i", archive) == f"Loaded image: {name}"
+    assert len(there.text("images", "-aq").split()) == 1
+    there("system", "check", "--verify")
+    moved = f"{registry.address}/signed/there-{form}:1"
+    there("tag", name, moved)
+    there("rmi", name)
+    there("push", "--referrers", moved)
+    with repository.opened(reference.parse(moved)) as found:
+        assert manifests.get(found, tag).content == signature
+        (listed,) = referrers.listed(found, target.digest)
+        assert manifests.get(found, listed.digest).content == sbom
+    there("rmi", moved)
+    assert not [path for path in (there.root / "image/blobs").rglob("*") if path.is_file()]
+
+    # Loaded without them, there is nothing that could be pushed along.
+    there("load", "-i", bare)
+    assert len(list((there.root / "image/blobs/sha256").iterdir())) == 2 + len(wanted.diff_ids)
+    if form == "docker":
+        assert name in dockerd.text("load", "-i", str(archive))
+        assert in_docker(dockerd, name).id == wanted.id
+    flag = "docker-archive" if form == "docker" else "oci-archive"
+    podman.run("pull", "-q", f"{flag}:{archive}:{name}")
+    assert in_podman(podman, name).id.removeprefix("sha256:") == wanted.id[7:]
+
+
+def test_no_tag_but_one_of_cosign_is_taken_from_an_archive(
+    ferry: Ferry, registry: Registry, tmp_path: Path
+) -> None:
+    """Whoever writes an archive does not say what is overwritten at a registry."""
+    name = f"{registry.address}/signed/hostile:1"
+    parts: dict[str, Any] = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}
+    target = put_image(parts, image(name, of="hostile"))
+    sbom, blobs = referring({k: target[k] for k in ("mediaType", "digest", "size")}, "an SBOM")
+    for blob in blobs.values():
+        put(parts, blob, "")
+    tags = dict.fromkeys(("org.opencontainers.image.ref.name", "io.ferryman.tagged"), "latest")
+    belonging = {**put(parts, sbom, str(target["mediaType"])), "annotations": tags}
+    parts["index.json"] = index(named(target, name), belonging)
+    ferry("load", input=packed(parts))
+    assert len(ferry.text("images", "-aq").split()) == 1
+    ferry("push", "--compress", "none", "--referrers", name)
+    from ferryman.image import reference
+    from ferryman.registry import repository
+
+    with repository.opened(reference.parse(name)) as found:
+        tags_there = set(repository.tags(found))
+        assert tags_there == {"1", f"sha256-{target['digest'].partition(':')[2]}"}

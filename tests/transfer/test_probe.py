@@ -11,6 +11,8 @@ machine Linux x86_64
 engine docker | 20.10.24 /var/lib/docker [["Backing Filesystem","extfs"]]
 engine podman sudo -n | 4.3.1 /var/lib/containers/storage
 engine ctr | Client:   Version:  1.6.20
+silent nerdctl
+silent sh
 python 3.11
 zstd
 fetcher wget
@@ -31,6 +33,7 @@ def test_read() -> None:
         (3, 11),
         True,
         2048 << 10,
+        ("nerdctl",),
         ("wget",),
     )
 

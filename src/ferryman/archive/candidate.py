@@ -48,6 +48,8 @@ class Candidate(NamedTuple):
     parts: tuple[Part, ...]
     label: str | None = None
     """What the archive calls an image that has no whole name: a tag without a repository."""
+    companions: "tuple[Candidate, ...]" = ()
+    """Signatures, SBOMs and whatever else belongs to it without being part of it."""
 
     @property
     def image_id(self) -> Digest:

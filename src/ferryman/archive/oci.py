@@ -7,11 +7,11 @@ from ferryman.archive.documents import Documents
 from ferryman.errors import InvalidArchive, InvalidImage, InvalidReference
 from ferryman.image import config as configs
 from ferryman.image import manifest as manifests
-from ferryman.image import reference
+from ferryman.image import reference, referrer
 from ferryman.image.config import Config
 from ferryman.image.decode import decode
 from ferryman.image.digest import Digest
-from ferryman.image.manifest import IMAGE_NAME, REF_NAME, Descriptor, Index, Manifest
+from ferryman.image.manifest import IMAGE_NAME, REF_NAME, TAGGED, Descriptor, Index, Manifest
 from ferryman.image.platform import Platform
 from ferryman.image.reference import Reference
 
@@ -87,7 +87,7 @@ def _annotated(descriptor: Descriptor) -> bool:
 
 
 def _read(source: Documents, index: Index) -> list[Candidate]:
-    """Return what there is of images; signatures and other artifacts beside them stay behind.
+    """Return what there is of images, each with what belongs to it; other artifacts stay behind.
 
     A layout has one line a name: those of one target are brought together.
     """
@@ -97,14 +97,38 @@ def _read(source: Documents, index: Index) -> list[Candidate]:
         if target.digest not in found:
             found[target.digest] = _candidate(source, target)
         names.setdefault(target.digest, {}).update(dict.fromkeys(_names(source, target)[0]))
+    subjects = {digest: _subject(source, candidate) for digest, candidate in found.items()}
     images = [
-        candidate.named(tuple(names[digest]))
+        candidate._replace(
+            names=tuple(names[digest]), companions=_companions(candidate, found, subjects)
+        )
         for digest, candidate in found.items()
-        if any(part.is_image for part in candidate.parts)
+        if not subjects[digest] and any(part.is_image for part in candidate.parts)
     ]
     if not images:
         raise InvalidArchive(f"{source.what} holds no image: nothing but artifacts")
     return images
+
+
+def _subject(source: Documents, candidate: Candidate) -> Digest | None:
+    """Return the digest of what a target belongs to; None if it stands for itself."""
+    assert candidate.target
+    tag = (candidate.target.annotations or {}).get(TAGGED, "")
+    content = candidate.documents[candidate.target.id]
+    what = f"{source.what}: manifest {candidate.target.digest}"
+    return referrer.tagged_subject(tag) or referrer.subject(content, what)
+
+
+def _companions(
+    image: Candidate, found: dict[str, Candidate], subjects: dict[str, Digest | None]
+) -> tuple[Candidate, ...]:
+    """Return what belongs to an image, to a part of it, or to what belongs to it."""
+    chosen: dict[str, Candidate] = {}
+    known = set(image.documents)
+    while more := {k: c for k, c in found.items() if subjects[k] in known and k not in chosen}:
+        chosen |= more
+        known |= {c.target.id for c in more.values() if c.target}
+    return tuple(chosen.values())
 
 
 def _candidate(source: Documents, target: Descriptor) -> Candidate:
@@ -118,6 +142,9 @@ def _candidate(source: Documents, target: Descriptor) -> Candidate:
         for key, value in (target.annotations or {}).items()
         if key not in (IMAGE_NAME, REF_NAME)
     }
+    # But for one: the tag by which cosign finds what has no subject.
+    if label and referrer.tagged_subject(label):
+        annotations[TAGGED] = label
     kept = msgspec.structs.replace(target, annotations=annotations or None)
     return Candidate((), kept, documents, tuple(parts), label)
 

@@ -44,6 +44,8 @@ class Saved(NamedTuple):
     """What the place that it goes to has already: blobs of that are left out of `blobs`."""
     deltas: tuple[Prepared, ...] = ()
     """What goes in the place of layers that are left out."""
+    companions: tuple[Descriptor, ...] = ()
+    """The manifests of what belongs to it, signatures and SBOMs; they are among the blobs, too."""
 
 
 class Part(NamedTuple):
@@ -118,6 +120,8 @@ def descriptors(images: Sequence[Saved], form: str) -> list[Descriptor]:
             # docker writes the tag alone here; podman and skopeo look for the whole name.
             annotations[REF_NAME] = (name.tag or "") if form == "docker" else name.canonical
             found.append(msgspec.structs.replace(image.target, annotations=annotations))
+    companions = {each.digest: each for image in images for each in image.companions}
+    found += companions.values()
     return found
 
 

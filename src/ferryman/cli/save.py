@@ -62,6 +62,9 @@ _SMALLEST = 1 << 10
     metavar="RECIPIENT",
     help="Encrypt with age, for a public key or a file of them",
 )
+@click.option(
+    "--referrers", "with_referrers", is_flag=True, help="Signatures, SBOMs, … belong to it, too"
+)
 @click.option("-q", "--quiet", is_flag=True, help="Suppress the progress output")
 @click.argument("names", nargs=-1, metavar="IMAGE [IMAGE...]")
 def command(
@@ -77,6 +80,7 @@ def command(
     only: str | None,
     key: str | None,
     recipients: tuple[str, ...],
+    with_referrers: bool,
     quiet: bool,
     names: tuple[str, ...],
 ) -> None:
@@ -99,7 +103,9 @@ def command(
     selected = _selected(store, names, filters, compose, every)
     with ExitStack() as stack:
         progress = stack.enter_context(shown(quiet=quiet or path is None, on=sys.stderr))
-        images = stack.enter_context(save.chosen(store, selected, wanted))
+        images = stack.enter_context(
+            save.chosen(store, selected, wanted, with_referrers=with_referrers)
+        )
         if bases:
             images = stack.enter_context(_less(store, images, bases, form, progress))
         if path is None:

@@ -41,6 +41,9 @@ PUSHED_AS = "io.ferryman.pushed-as"
 # What a signature or an SBOM came with: the digest of the manifest or index that was pulled.
 CAME_WITH = "io.ferryman.came-with"
 
+# The tag by which cosign finds a signature that says nothing of its subject.
+TAGGED = "io.ferryman.tagged"
+
 _MAX_SIZE = 1 << 62
 
 

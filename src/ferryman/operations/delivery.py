@@ -15,7 +15,7 @@ from ferryman.transfer.inventory import Held
 from ferryman.transfer.line import Pace
 from ferryman.transfer.plan import Plan, plan
 from ferryman.transfer.pressed import Pressed
-from ferryman.transfer.probe import Engine, Far, probe
+from ferryman.transfer.probe import Engine, Far, probe, refused
 from ferryman.transfer.verify import verify
 
 _PYTHON = (3, 6)
@@ -186,11 +186,16 @@ def engine_of(channel: Channel, far: Far, via: str = "") -> Engine:
         if via == by_agent.PYTHON and _has_python(far):
             return Engine(via, False, "")
         engine = far.engine(via)
+        if via in far.silent:
+            raise refused(channel, via)
         if engine is None:
             raise channel.error(f"there is no {via} that may be used")
         return engine
     if far.engines:
         return far.engines[0]
+    if far.silent:
+        # A layout is for where there is none, not for where it is another user's.
+        raise refused(channel, far.silent[0])
     if _has_python(far):
         return Engine(by_agent.PYTHON, False, "")
     raise channel.error("there is no docker, podman, nerdctl, ctr, ferry or python3 to be used")

@@ -32,7 +32,7 @@ from ferryman.operations.progress import Progress, counter, silent
 from ferryman.store import blobs, layers
 from ferryman.store.collect import working
 from ferryman.store.images import Image, all_images, of_target
-from ferryman.store.index import Entry, all_kept, all_named, update
+from ferryman.store.index import Entry, all_kept, all_named, belonging, update
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease, reading
 
@@ -183,7 +183,8 @@ def _matching(candidate: Candidate, text: str) -> tuple[Reference, ...] | None:
 
 
 def _layers(candidates: Sequence[Candidate]) -> list[Layer]:
-    return [layer for c in candidates for part in c.parts for layer in part.layers]
+    every = [each for c in candidates for each in (c, *c.companions)]
+    return [layer for c in every for part in c.parts for layer in part.layers]
 
 
 def _key(layer: Layer) -> Digest:
@@ -333,7 +334,8 @@ def _commit(
 ) -> list[Loaded]:
     """Give the verified blobs their names, then the images theirs."""
     lease.protect(layer.digest for layer in known.values())
-    lease.protect(digest for c in candidates for digest in c.documents)
+    every = [each for c in candidates for each in (c, *c.companions)]
+    lease.protect(digest for c in every for digest in c.documents)
     try:
         # One file may have been a part under two digests' algorithms; it is adopted once.
         for layer in {k.digest: k for k in known.values() if k.taken}.values():
@@ -350,13 +352,20 @@ def _commit(
         if any(candidate.target is None for candidate in candidates):
             with reading(store):
                 here = _by_config(store)
-        for candidate in candidates:
-            for digest, content in candidate.documents.items():
+        for each in every:
+            for digest, content in each.documents.items():
                 blobs.put(lease, content, digest.algorithm)
+        for candidate in candidates:
             targets.append(candidate.target or _target(candidate, known, here, lease))
         blobs.sync(store)
     except OSError as e:
         raise StoreError(f"cannot write to the store {store.root}: {e.strerror}") from None
+    with_them = [
+        belonging(each.target, target)
+        for candidate, target in zip(candidates, targets, strict=True)
+        for each in candidate.companions
+        if each.target
+    ]
     loaded: list[Loaded] = []
 
     def change(before: list[Entry]) -> list[Entry]:
@@ -375,7 +384,7 @@ def _commit(
                 names[name] = target
                 old_id = _id(store, old) if old and old.digest != target.digest else None
                 loaded.append(Loaded(image_id, name, old_id if old_id != image_id else None))
-        return all_kept(all_named(before, names), targets)
+        return all_kept(all_named(before, names), [*targets, *with_them])
 
     update(store, change)
     return loaded

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial as bound
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from ferryman.errors import (
     StoreError,
 )
 from ferryman.image import manifest as kinds
-from ferryman.image import reference
+from ferryman.image import reference, referrer
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor, Manifest
 from ferryman.image.platform import Platform
@@ -32,7 +32,7 @@ from ferryman.registry.failure import Denied, NotFound, Unreachable
 from ferryman.registry.repository import Repository
 from ferryman.store import blobs, layers, partial
 from ferryman.store.collect import working
-from ferryman.store.index import Entry, all_kept, all_named, entries, update
+from ferryman.store.index import Entry, all_kept, all_named, belonging, entries, update
 from ferryman.store.layout import Store
 from ferryman.store.lease import Lease
 
@@ -170,12 +170,19 @@ def _take_referrers(
     documents = dict(found.documents)
     targets: dict[Digest, Descriptor] = {}
     subjects = [digest for digest in documents if digest != found.manifest.config.id]
+    for subject in list(subjects):
+        for tag in referrer.cosign_tags(subject):
+            with suppress(NotFound):
+                target, _ = offered.document(how, lease, tag, documents)
+                targets[target.id] = msgspec.structs.replace(
+                    target, annotations={kinds.TAGGED: tag}
+                )
     for subject in subjects:
         for listed in referrers.listed(how.repository, subject):
             if listed.id in targets or len(targets) == _MOST_REFERRERS:
                 continue
             target, content = offered.document(how, lease, listed.digest, documents, listed)
-            if referrers.subject(content, f"manifest {listed.digest}") != subject:
+            if referrer.subject(content, f"manifest {listed.digest}") != subject:
                 raise InvalidImage(f"manifest {listed.digest} does not belong to {subject}")
             targets[target.id] = target
             subjects.append(target.id)
@@ -211,8 +218,7 @@ def _commit(
     except OSError as e:
         raise StoreError(f"cannot write to the store {store.root}: {e.strerror}") from None
     target = msgspec.structs.replace(found.target, annotations={kinds.PULLED_FROM: name.name})
-    mark = {kinds.CAME_WITH: target.digest}
-    with_it = [msgspec.structs.replace(each, annotations=mark) for each in found.referrers]
+    with_it = [belonging(each, target) for each in found.referrers]
     known = False
 
     def change(before: list[Entry]) -> list[Entry]:

@@ -18,6 +18,7 @@ from ferryman.archive import compression
 from ferryman.archive.stream import FileStream, Stream
 from ferryman.errors import ImageNotFound, Interrupted, StoreError, UsageError
 from ferryman.image import manifest as kinds
+from ferryman.image import referrer
 from ferryman.image.decode import decode, encode
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor, Index, Manifest
@@ -211,10 +212,13 @@ def _referrers(how: _How, found: Sequence[Entry]) -> None:
         parsed = kinds.parse(content, f"manifest {target.digest}")
         if isinstance(parsed, Manifest):
             _manifest(how, parsed, content, kept=True)
-        put = remote.put(how.repository, target.digest, content, target.media_type)
-        subject = referrers.subject(content, f"manifest {target.digest}")
+        tag = (target.annotations or {}).get(kinds.TAGGED, "")
+        # Where it has come from may be anywhere: no other tag is to be overwritten.
+        name = tag if referrer.tagged_subject(tag) else target.digest
+        put = remote.put(how.repository, name, content, target.media_type)
+        subject = referrer.subject(content, f"manifest {target.digest}")
         if subject and not put.subject:
-            referrers.announce(how.repository, subject, referrers.described(content, target))
+            referrers.announce(how.repository, subject, referrer.described(content, target))
 
 
 def _index(how: _How, index: Index, content: bytes, *, kept: bool) -> bytes:

@@ -18,23 +18,28 @@ from ferryman.operations.output import OutputError
 from ferryman.operations.progress import Progress, silent
 from ferryman.store import blobs
 from ferryman.store.images import Image, of_target, referenced, resolve
-from ferryman.store.index import entries
+from ferryman.store.index import Entry, came_with, entries, unmarked
 from ferryman.store.layout import Store
 from ferryman.store.lease import hold_if_writable, reading
 
 
 @contextmanager
 def chosen(
-    store: Store, names: Sequence[str], platform: Platform | None = None
+    store: Store,
+    names: Sequence[str],
+    platform: Platform | None = None,
+    *,
+    with_referrers: bool = False,
 ) -> Iterator[list[Saved]]:
     """Look up what is to be saved, and keep it from being removed while the block runs.
 
     A repository without a tag stands for all its tags; an ID or a digest for an image without a
-    name.  Raises ImageNotFound, InvalidReference, StoreError.
+    name.  `with_referrers` chooses the signatures and SBOMs, too, that came with the images.
+    Raises ImageNotFound, InvalidReference, StoreError.
     """
     with hold_if_writable(store) as lease:
         with reading(store):
-            images = _look_up(store, names, platform)
+            images = _look_up(store, names, platform, with_referrers=with_referrers)
             if lease:
                 lease.protect(blob.id for image in images for blob in image.blobs)
         for image in images:
@@ -115,7 +120,9 @@ def _told() -> Iterator[None]:
         raise OutputError(f"failed to save image: cannot write the output: {e.strerror}") from None
 
 
-def _look_up(store: Store, names: Sequence[str], platform: Platform | None) -> list[Saved]:
+def _look_up(
+    store: Store, names: Sequence[str], platform: Platform | None, *, with_referrers: bool
+) -> list[Saved]:
     found: dict[Digest, tuple[Image, list[Reference]]] = {}
     for text in names:
         for image, name in _meant(store, text, platform):
@@ -123,7 +130,8 @@ def _look_up(store: Store, names: Sequence[str], platform: Platform | None) -> l
             _, with_names = found.setdefault(target.id, (image, []))
             if name and name not in with_names:
                 with_names.append(name)
-    return [_saved(store, image, tuple(names), platform) for image, names in found.values()]
+    listed = entries(store) if with_referrers else []
+    return [_saved(store, image, tuple(names), platform, listed) for image, names in found.values()]
 
 
 def _meant(
@@ -162,11 +170,26 @@ def _repository(text: str) -> Reference | None:
 
 
 def _saved(
-    store: Store, image: Image, names: tuple[Reference, ...], platform: Platform | None
+    store: Store,
+    image: Image,
+    names: tuple[Reference, ...],
+    platform: Platform | None,
+    listed: Sequence[Entry],
 ) -> Saved:
+    """Return what is saved of an image, with what belongs to it of all that is `listed`."""
     target = image.manifest_descriptor if platform else image.target
-    needed = {blob.digest: blob for blob in referenced(store, target)}
-    return Saved(target, names, tuple(needed.values()), image.manifest.config, tuple(image.layers))
+    companions = [each.target for each in listed if came_with(each) == image.target.digest]
+    needed = {
+        blob.digest: blob for each in (target, *companions) for blob in referenced(store, each)
+    }
+    return Saved(
+        target,
+        names,
+        tuple(needed.values()),
+        image.manifest.config,
+        tuple(image.layers),
+        companions=tuple(unmarked(each) for each in companions),
+    )
 
 
 def _check(store: Store, image: Saved) -> None:

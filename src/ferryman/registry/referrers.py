@@ -1,16 +1,15 @@
-"""What belongs to a manifest without being part of it: signatures, SBOMs (spec: "Referrers").
+"""What a registry has that belongs to a manifest: signatures, SBOMs (spec: "Referrers").
 
 Registries that know nothing of referrers keep their list as an index under a tag that is made of
 the subject's digest ("Referrers Tag Schema").
 """
 
-import msgspec
-
 from ferryman.errors import InvalidImage, RegistryError
 from ferryman.image import manifest as kinds
-from ferryman.image.decode import decode, encode
+from ferryman.image.decode import encode
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor, Index
+from ferryman.image.referrer import tag
 from ferryman.registry import manifests
 from ferryman.registry.failure import NotFound
 from ferryman.registry.repository import Repository, next_page, read
@@ -18,35 +17,6 @@ from ferryman.registry.url import Url
 
 _MOST = 1000
 """Referrers of one manifest; more are nobody's signatures."""
-
-
-class _Referrer(msgspec.Struct, frozen=True, rename="camel"):
-    subject: Descriptor | None = None
-    artifact_type: str | None = None
-    annotations: dict[str, str] | None = None
-    config: Descriptor | None = None
-
-
-def subject(content: bytes, what: str) -> Digest | None:
-    """Return the digest of what a manifest or an index belongs to; raises InvalidImage."""
-    found = decode(content, _Referrer, what).subject
-    if found is None:
-        return None
-    kinds.check(found, what)
-    return found.id
-
-
-def described(content: bytes, descriptor: Descriptor) -> Descriptor:
-    """Return the descriptor of a referrer as it stands on the list of its subject."""
-    found = decode(content, _Referrer, f"manifest {descriptor.digest}")
-    kind = found.artifact_type or (found.config.media_type if found.config else None)
-    return Descriptor(
-        descriptor.media_type,
-        descriptor.digest,
-        descriptor.size,
-        annotations=found.annotations,
-        artifact_type=kind,
-    )
 
 
 def listed(repository: Repository, digest: Digest) -> list[Descriptor]:
@@ -72,11 +42,6 @@ def announce(repository: Repository, digest: Digest, referrer: Descriptor) -> No
         return
     index = Index(schema_version=2, media_type=kinds.OCI_INDEX, manifests=[*before, referrer])
     manifests.put(repository, tag(digest), encode(index), kinds.OCI_INDEX)
-
-
-def tag(digest: Digest) -> str:
-    """Return the tag of the list of what belongs to a manifest."""
-    return f"{digest.algorithm[:32]}-{digest.encoded[:64]}"
 
 
 def _tagged(repository: Repository, digest: Digest) -> list[Descriptor]:

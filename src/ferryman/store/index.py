@@ -20,6 +20,7 @@ from ferryman.image.manifest import (
     OCI_INDEX,
     PUSHED_AS,
     REF_NAME,
+    TAGGED,
     Descriptor,
     Index,
     check,
@@ -148,6 +149,21 @@ def all_kept(before: Sequence[Entry], targets: Iterable[Descriptor]) -> list[Ent
     there = {e.target.digest for e in before}
     missing = {t.digest: t for t in targets if t.digest not in there}
     return [*before, *(Entry(target, None) for target in missing.values())]
+
+
+def belonging(companion: Descriptor, target: Descriptor) -> Descriptor:
+    """Return the descriptor of a signature or SBOM as it is kept with what it has come with."""
+    annotations = {**(companion.annotations or {}), CAME_WITH: target.digest}
+    return msgspec.structs.replace(companion, annotations=annotations)
+
+
+def unmarked(companion: Descriptor) -> Descriptor:
+    """Return the descriptor of a signature or SBOM as it is known elsewhere."""
+    annotations = dict(companion.annotations or {})
+    annotations.pop(CAME_WITH, None)
+    if tag := annotations.pop(TAGGED, None):
+        annotations[REF_NAME] = tag
+    return msgspec.structs.replace(companion, annotations=annotations or None)
 
 
 def came_with(entry: Entry) -> str:

@@ -1,20 +1,22 @@
-"""A docker-archive without the layers that are there, into ``docker load``.
+"""docker-archives without the layers that are there, into ``docker load``.
 
 docker looks for each layer by its chain ID, and reads it from the archive only where it has none.
 """
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 
-from ferryman.archive import tar, write
-from ferryman.archive.write import Saved
+from ferryman.archive import tar
+from ferryman.archive.write import Part, Saved
 from ferryman.image.digest import Digest
-from ferryman.transfer.channel import Channel, end
+from ferryman.transfer.channel import Channel, HostError, end
 from ferryman.transfer.line import Line, Pace
 from ferryman.transfer.plan import Plan
 from ferryman.transfer.pressed import Pressed, frame
 from ferryman.transfer.probe import Engine, Far
 from ferryman.transfer.program import Program
+from ferryman.transfer.stages import LABEL, stages
 
 
 def codec(far: Far) -> str:
@@ -36,42 +38,88 @@ def move(
 
     `way` is the codec of the line.  Raises HostError.
     """
-    there = {step.layer.id for step in plan.steps if step.there}
-    partial = saved._replace(blobs=tuple(b for b in saved.blobs if b.id not in there))
-    undo = "zstd -dcq | " if way == "zstd" else ""
-    process = channel.start(
-        f"{undo}{engine.command} load",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    program = Program(process, "stdout", "stderr")
-    assert process.stdin
-    line = Line(process.stdin.fileno(), pace, heard)
-    broken: OSError | None = None
-    try:
+    load = f"{'zstd -dcq | ' if way == 'zstd' else ''}{engine.command} load --quiet"
+    clear = _clear(engine, plan)
+    loads: list[_Load] = []
+    with ExitStack() as stack:
+        for stage in stages(plan, saved):
+            script = f"{load} && {{ {clear}; }}" if stage.last else load
+            begun = _Load(channel, engine, script, way, pace, heard)
+            stack.callback(begun.end)
+            begun.send(stage.parts, pressed)
+            # Its layers stand on those of the one before.
+            if loads:
+                loads[-1].wait()
+            begun.close()
+            loads.append(begun)
+        loads[-1].wait()
+    return sum(each.line.sent for each in loads)
+
+
+def _clear(engine: Engine, plan: Plan) -> str:
+    """Return what removes the images without a name, once the image holds its layers itself."""
+    chosen = f"--filter label={LABEL}={plan.image.id}"
+    listed = f"$({engine.command} image ls --all --quiet --no-trunc {chosen})"
+    return f'ids={listed}; [ -z "$ids" ] || {engine.command} rmi $ids >/dev/null 2>&1; :'
+
+
+class _Load:
+    """One archive on its way into the engine, which waits for the end of it."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        engine: Engine,
+        script: str,
+        way: str,
+        pace: Pace,
+        heard: Callable[[int], None],
+    ) -> None:
+        self._channel = channel
+        self._engine = engine
+        self._way = way
+        self._process = channel.start(
+            script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self._program = Program(self._process, "stdout", "stderr")
+        assert self._process.stdin
+        self._stdin = self._process.stdin
+        self.line = Line(self._stdin.fileno(), pace, heard)
+        self._tail = b""
+
+    def send(self, parts: Iterable[Part], pressed: Callable[[Digest, int], Pressed]) -> None:
+        """Send all but the end; raises HostError."""
+        pending = b""
         try:
-            _send(partial, way, line, pressed)
-            process.stdin.close()
+            for part in parts:
+                pending += part.content
+                if part.blob is None:
+                    continue
+                self.line.write(frame(pending, self._way))
+                pressed(part.blob, part.size).send(self.line)
+                pending = bytes(-part.size % tar.BLOCK)
         except OSError as e:
-            broken = e
-        said = program.said()
-        code = process.wait()
-    finally:
-        end(process)
-    if code or broken:
-        said = said or (broken and broken.strerror) or "it failed"
-        raise channel.error(f"{engine.name} load: {said}")
-    return line.sent
+            raise self._failed(e) from None
+        self._tail = frame(pending, self._way)
 
+    def close(self) -> None:
+        """Send the end, upon which it is loaded; raises HostError."""
+        try:
+            self.line.write(self._tail)
+            self._stdin.close()
+        except OSError as e:
+            raise self._failed(e) from None
 
-def _send(saved: Saved, way: str, line: Line, pressed: Callable[[Digest, int], Pressed]) -> None:
-    pending = b""
-    for part in write.parts([saved], "docker"):
-        pending += part.content
-        if part.blob is None:
-            continue
-        line.write(frame(pending, way))
-        pressed(part.blob, part.size).send(line)
-        pending = bytes(-part.size % tar.BLOCK)
-    line.write(frame(pending, way))
+    def wait(self) -> None:
+        """Wait until it is loaded; raises HostError."""
+        said = self._program.said()
+        if self._process.wait():
+            raise self._channel.error(f"{self._engine.name} load: {said or 'it failed'}")
+
+    def _failed(self, error: OSError) -> HostError:
+        said = self._program.said() or error.strerror
+        return self._channel.error(f"{self._engine.name} load: {said}")
+
+    def end(self) -> None:
+        """End it, if it has not ended."""
+        end(self._process)

@@ -4,7 +4,7 @@ import re
 import secrets
 from typing import NamedTuple
 
-from ferryman.transfer.channel import Channel
+from ferryman.transfer.channel import Channel, HostError, last_line
 
 ENGINES = ("docker", "podman", "nerdctl", "ctr", "ferry")
 """The engines that images are moved to, the first that is there before the others."""
@@ -25,9 +25,13 @@ try() {
     for as in "" "sudo -n "; do
         [ -z "$as" ] || command -v sudo >/dev/null 2>&1 || continue
         said=$(${as}"$name" "$@" </dev/null 2>/dev/null) || continue
-        said=$(printf '%s' "$said" | tr '\n' ' ')
-        [ -z "$said" ] || { echo "engine $name $as| $said"; return 0; }
+        # docker's client says something, and ends with 0, also where no daemon answers it: of that
+        # one no version.
+        case $said in "" | " "*) continue ;; esac
+        echo "engine $name $as| $(printf '%s' "$said" | tr '\n' ' ')"
+        return 0
     done
+    echo "silent $name"
 }
 if docker --version 2>/dev/null | grep -qi podman; then :; else
     try docker info --format '{{.ServerVersion}} {{.DockerRootDir}} {{json .DriverStatus}}'
@@ -78,6 +82,8 @@ class Far(NamedTuple):
     zstd: bool
     free: int | None
     """Bytes that a user's files may take there."""
+    silent: tuple[str, ...] = ()
+    """Engines that are installed there, and do not answer this user."""
     fetchers: tuple[str, ...] = ()
     """What gets URLs: "curl", "wget" (GNU's) or "busybox" (its wget)."""
 
@@ -104,6 +110,7 @@ def read(said: str) -> Far:
     python: tuple[int, int] | None = None
     zstd = False
     free: int | None = None
+    silent: set[str] = set()
     fetchers: list[str] = []
     for line in said.splitlines():
         word, _, rest = line.partition(" ")
@@ -111,6 +118,8 @@ def read(said: str) -> Far:
             system, _, machine = rest.partition(" ")
         elif word == "engine" and (engine := _engine(rest)):
             engines.setdefault(engine.name, engine)
+        elif word == "silent":
+            silent.add(rest)
         elif word == "python" and (match := re.fullmatch(r"(\d{1,3})\.(\d{1,3})", rest)):
             python = int(match.group(1)), int(match.group(2))
         elif word == "zstd":
@@ -120,7 +129,16 @@ def read(said: str) -> Far:
         elif word == "free" and re.fullmatch(r"\d{1,15}", rest):
             free = int(rest) << 10
     known = tuple(engines[name] for name in ENGINES if name in engines)
-    return Far(system[:40], machine[:40], known, python, zstd, free, tuple(fetchers))
+    mute = tuple(name for name in ENGINES if name in silent)
+    return Far(system[:40], machine[:40], known, python, zstd, free, mute, tuple(fetchers))
+
+
+def refused(channel: Channel, name: str) -> HostError:
+    """Return why an engine that does not answer cannot be used, in its own words."""
+    word = "info" if name == "podman" else "version"
+    said = last_line(channel.ask(f"{name} {word} 2>&1 >/dev/null </dev/null || :", limit=_LIMIT))
+    reason = f"{name} cannot be used there, nor by sudo -n"
+    return channel.error(f"{reason}: {said}" if said else reason)
 
 
 def _engine(text: str) -> Engine | None:

@@ -352,8 +352,7 @@ class Agent:
         except tarfile.TarError:
             pass
         finally:
-            saving.kill()
-            saving.wait()
+            _end(saving)
         return {"found": sorted(self._bases)}
 
     def _take_base(self, content: Any, wanted: Any) -> None:
@@ -439,9 +438,8 @@ class Agent:
                 engine.stdin.close()  # type: ignore[union-attr]
             code = engine.wait()
         except BaseException:
-            # Killed, it has seen no end of its input, and loads nothing.
-            engine.kill()
-            engine.wait()
+            # Killed, or at the end of an archive that is cut, it loads nothing.
+            _end(engine)
             raise
         told.seek(max(0, told.tell() - _TOLD))
         return {"code": code, "said": told.read(_TOLD).decode("utf-8", "replace")}
@@ -462,6 +460,17 @@ class Agent:
         """Forget parts: the image is there."""
         self._kept.forget(request["digests"])
         return {}
+
+
+def _end(engine: Any) -> None:
+    """End an engine that has nothing more to do."""
+    # One that sudo has started may be none of the user's to kill: it ends with its pipes.
+    with contextlib.suppress(PermissionError):
+        engine.kill()
+    for pipe in (engine.stdin, engine.stdout):
+        with contextlib.suppress(OSError, AttributeError):
+            pipe.close()
+    engine.wait()
 
 
 def _may_be_layer(name: str) -> bool:
