@@ -34,7 +34,9 @@ Press = Callable[[str, Digest, int, int], Pressed]
 
 VALID = 6 * 3600
 """For how many seconds an address is good: as long as a move may take."""
-_AT_ONCE = 2
+_AT_ONCE = 8
+"""How many blobs are looked for at once.  One is put there at a time: pressing takes memory, for
+each processor and the harder the slower the line is; and parts of one go two at a time anyway."""
 _MAX_RECORD = 4 << 10
 _ENDINGS = {"zstd": ".zst", "gzip": ".gz"}
 
@@ -75,6 +77,7 @@ class Depot:
         self._lock = threading.Lock()
         self._begun: dict[tuple[Digest, str], Future[Kept]] = {}
         self._pool = ThreadPoolExecutor(_AT_ONCE)
+        self._putting = threading.Lock()
         self._cut = threading.Event()
         self._done = self._total = 0
 
@@ -161,7 +164,8 @@ class Depot:
         # What cannot be compressed becomes a little longer.
         most = size + size // 64 + 4096
         flowing = partial(self._flowing, pressed, gone)
-        self._bucket.write(kept.name, most, flowing, encoding=encoding)
+        with self._putting:
+            self._bucket.write(kept.name, most, flowing, encoding=encoding)
         return gone[0] if gone else 0
 
     @contextmanager
