@@ -30,6 +30,7 @@ from tests.peers.hosts import (  # noqa: E402
     with_docker,
     with_ferry,
     with_podman,
+    with_registry,
 )
 from tests.peers.mounts import remove  # noqa: E402
 
@@ -61,6 +62,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--pair", default="binary", help="of benchmarks.delta (%(default)s)")
     parser.add_argument("--rate", default=_RATE, help="of the slow line (%(default)s)")
+    parser.add_argument(
+        "--pulled", action="store_true", help="images from a registry, to docker alone"
+    )
     parser.add_argument("--fleet", action="store_true", help="what more hosts cost the sender")
     options = parser.parse_args()
     # What is started is stopped, and what is written goes, however this ends.
@@ -70,6 +74,8 @@ def main() -> int:
         with ExitStack() as stack:
             if options.fleet:
                 _fleet(stack, folder)
+            elif options.pulled:
+                _pulled(stack, folder, options.pair, options.rate)
             else:
                 _measure(stack, folder, options.pair, options.rate)
     finally:
@@ -91,6 +97,44 @@ def _measure(stack: ExitStack, folder: Path, name: str, rate: str) -> None:
             _with_docker(here, 10 + slow, rate if slow else "")
             _with_podman(here, 20 + slow, rate if slow else "")
             _with_ferry(here, 30 + slow, rate if slow else "")
+
+
+def _pulled(stack: ExitStack, folder: Path, name: str, rate: str) -> None:
+    """Move what a registry had: its layers are compressed here."""
+    made = stack.enter_context(network(folder / "net"))
+    program = str(Path(sys.executable).with_name("ferry"))
+    config = folder / "registries.toml"
+    env = ("env", f"FERRY_REGISTRIES={config}", program, "--root")
+    built = made.command(*env, f"{folder}/built")
+    ferry = made.command(*env, f"{folder}/store")
+    _images(built, folder, name)
+    with host(made, "reg", 9) as at, with_registry(at, folder / "reg") as address:
+        config.write_text(f'insecure = ["{address}"]\n')
+        for image in (_OLD, _NEW):
+            built.run("tag", image, f"{address}/{image}")
+            built.run("push", "-q", f"{address}/{image}")
+            ferry.run("pull", "-q", f"{address}/{image}")
+            ferry.run("tag", f"{address}/{image}", image)
+    for slow in (False, True):
+        print(f"\n{rate if slow else 'As fast as the machine'}", flush=True)
+        print(f"  {'':44} {'first':>22} {'second':>22}", flush=True)
+        for number, programs in ((10, ("zstd",)), (12, ()), (14, ("python3",))):
+            number += slow
+            with (
+                host(made, f"docker{number}", number) as far,
+                with_docker(far, folder / f"d{number}") as docker,
+            ):
+                far.give(*programs)
+                _shape(Here(made, folder, ferry, docker), far, number, rate if slow else "")
+
+                def forget(docker: Command = docker) -> None:
+                    docker.run("rmi", "-f", _OLD, _NEW, check=False)
+                    docker.run("system", "prune", "-af", check=False)
+
+                def bring(image: str, far: Host = far) -> None:
+                    _ran(ferry.run("move", "-q", image, far.name))
+
+                _row(far, Way(" and ".join(("docker", *programs)), bring, forget))
 
 
 def _fleet(stack: ExitStack, folder: Path) -> None:

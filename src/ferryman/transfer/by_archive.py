@@ -31,10 +31,11 @@ def move(
     pressed: Callable[[Digest, int], Pressed],
     pace: Pace,
     heard: Callable[[int], None],
+    form: str = "docker",
 ) -> int:
     """Send what the plan says, and have the engine load it; return the bytes that were sent.
 
-    `way` is the codec of the line.  Raises HostError.
+    `way` is the codec of the line, `form` that of the archive.  Raises HostError.
     """
     there = {step.layer.id for step in plan.steps if step.there}
     partial = saved._replace(blobs=tuple(b for b in saved.blobs if b.id not in there))
@@ -51,7 +52,7 @@ def move(
     broken: OSError | None = None
     try:
         try:
-            _send(partial, way, line, pressed)
+            _send(partial, form, way, line, pressed)
             process.stdin.close()
         except OSError as e:
             broken = e
@@ -65,9 +66,11 @@ def move(
     return line.sent
 
 
-def _send(saved: Saved, way: str, line: Line, pressed: Callable[[Digest, int], Pressed]) -> None:
+def _send(
+    saved: Saved, form: str, way: str, line: Line, pressed: Callable[[Digest, int], Pressed]
+) -> None:
     pending = b""
-    for part in write.parts([saved], "docker"):
+    for part in write.parts([saved], form):
         pending += part.content
         if part.blob is None:
             continue
