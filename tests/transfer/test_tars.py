@@ -72,7 +72,8 @@ def test_known(tars: Tars, form: str) -> None:
     assert (stored.blob, stored.compression) == (blob(form), form)
     assert tars.size(DIFF_ID) == tars.known_size(DIFF_ID) == len(LAYER)
     absent = Digest(images.sha256(b"absent"))
-    assert tars.stored(absent) is tars.known_size(absent) is None
+    assert tars.stored(absent) is None
+    assert tars.known_size(absent) is None
     with pytest.raises(StoreError, match="missing"):
         tars.open(absent)
     with pytest.raises(StoreError, match="missing"):
