@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from ferryman.archive import compression
 from ferryman.archive.stream import CHUNK, Bounded, FileStream, Stream
@@ -41,7 +41,7 @@ class Tars:
         self._records: dict[Digest, Digest] | None = None
         self._unpacked: dict[Digest, int] = {}
 
-    def __enter__(self) -> "Tars":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
