@@ -45,14 +45,12 @@ def uncompressed_size(store: Store, digest: Digest, stored: int) -> int:
 
 
 def by_diff_id(store: Store) -> dict[Digest, Digest]:
-    """Return the blobs of all compressed layers of which something is known, by their diff IDs.
-
-    Whether a blob is here is not looked at.
-    """
+    """Return the blobs here that are compressed layers, by the diff IDs of those."""
     folder = f"{store.meta}/layers"
     found: dict[Digest, Digest] = {}
     for digest in blobs.digests_in(folder) if os.path.isdir(folder) else ():
-        if known := lookup(store, digest):
+        known = lookup(store, digest)
+        if known and blobs.size(store, digest) is not None:
             found[Digest(known.diff_id)] = digest
     return found
 

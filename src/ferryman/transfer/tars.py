@@ -35,7 +35,8 @@ class Tars:
     def __init__(self, store: Store) -> None:
         """Look for layers in a store."""
         self._store = store
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._unpacking = threading.Lock()
         self._own: dict[Digest, Digest] = {}
         self._stored: dict[Digest, Stored | None] = {}
         self._records: dict[Digest, Digest] | None = None
@@ -45,7 +46,7 @@ class Tars:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._lock:
+        with self._unpacking:
             for fd in self._unpacked.values():
                 os.close(fd)
             self._unpacked.clear()
@@ -107,7 +108,7 @@ class Tars:
         stored = self._here(diff_id)
         if stored.blob == diff_id:
             return blobs.open_blob(self._store, diff_id)
-        with self._lock:
+        with self._unpacking:
             if diff_id not in self._unpacked:
                 self._unpacked[diff_id] = self._unpack(diff_id, stored)
             return os.dup(self._unpacked[diff_id])
@@ -115,9 +116,10 @@ class Tars:
     def source(self, diff_id: Digest) -> Source:
         """Open a compressed layer's tar, to be read in order; raises StoreError."""
         stored = self._here(diff_id)
-        with self._lock:
-            if diff_id in self._unpacked:
-                return File(os.dup(self._unpacked[diff_id]))
+        # It is there for good: nothing is closed before the end.
+        unpacked = self._unpacked.get(diff_id)
+        if unpacked is not None:
+            return File(os.dup(unpacked))
         fd = blobs.open_blob(self._store, stored.blob)
         return _InOrder(self._tar(diff_id, stored, fd), fd)
 
