@@ -10,7 +10,7 @@ from ferryman.archive.write import Saved
 from ferryman.errors import FerryError
 from ferryman.image.platform import Platform
 from ferryman.operations import save, through
-from ferryman.operations.cargo import Cargo, cargo, open_plain, pressing
+from ferryman.operations.cargo import Cargo, cargo, pressing
 from ferryman.operations.delivery import Delivery, Means
 from ferryman.store.layout import Store
 from ferryman.transfer.channel import SILENCE, Channel, opened
@@ -18,6 +18,7 @@ from ferryman.transfer.differences import Differences
 from ferryman.transfer.line import Pace
 from ferryman.transfer.place import Place
 from ferryman.transfer.plan import Plan
+from ferryman.transfer.tars import Tars
 
 Tell = Callable[[str, str, int, int], None]
 """Called with a host, what is being done there, the bytes done so far and in all.  Several threads
@@ -89,10 +90,11 @@ def bring(
 ) -> list[Moved]:
     """Do what `move` does with images that have been looked up, under the names they have now."""
     with (
-        pressing(store) as press,
-        Differences(partial(open_plain, store)) as differences,
+        Tars(store) as tars,
+        pressing(store, tars) as press,
+        Differences(tars) as differences,
     ):
-        images = [cargo(store, saved, platform, press) for saved in chosen]
+        images = [cargo(store, saved, platform, press, tars) for saved in chosen]
         if options.through and not options.dry_run:
             told = partial(tell, options.through, "Pushing")
             stops = through.bring(store, chosen, options.through, told)
