@@ -64,6 +64,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--pair", default="binary", help="of benchmarks.delta (%(default)s)")
     parser.add_argument("--rate", default=_RATE, help="of the slow line (%(default)s)")
+    parser.add_argument(
+        "--pulled", action="store_true", help="images from a registry, to docker alone"
+    )
     parser.add_argument("--fleet", action="store_true", help="what more hosts cost the sender")
     options = parser.parse_args()
     # What is started is stopped, and what is written goes, however this ends.
@@ -73,6 +76,8 @@ def main() -> int:
         with ExitStack() as stack:
             if options.fleet:
                 _fleet(stack, folder)
+            elif options.pulled:
+                _pulled(stack, folder, options.pair, options.rate)
             else:
                 _measure(stack, folder, options.pair, options.rate)
     finally:
@@ -96,6 +101,44 @@ def _measure(stack: ExitStack, folder: Path, name: str, rate: str) -> None:
             _with_docker(here, 10 + slow, rate if slow else "")
             _with_podman(here, 20 + slow, rate if slow else "")
             _with_ferry(here, 30 + slow, rate if slow else "")
+
+
+def _pulled(stack: ExitStack, folder: Path, name: str, rate: str) -> None:
+    """Move what a registry had: its layers are compressed here."""
+    made = stack.enter_context(network(folder / "net"))
+    program = str(Path(sys.executable).with_name("ferry"))
+    config = folder / "registries.toml"
+    env = ("env", f"FERRY_REGISTRIES={config}", program, "--root")
+    built = made.command(*env, f"{folder}/built")
+    ferry = made.command(*env, f"{folder}/store")
+    _images(built, folder, name)
+    with host(made, "reg", 9) as at, with_registry(at, folder / "reg") as address:
+        config.write_text(f'insecure = ["{address}"]\n')
+        for image in (_OLD, _NEW):
+            built.run("tag", image, f"{address}/{image}")
+            built.run("push", "-q", f"{address}/{image}")
+            ferry.run("pull", "-q", f"{address}/{image}")
+            ferry.run("tag", f"{address}/{image}", image)
+    for slow in (False, True):
+        print(f"\n{rate if slow else 'As fast as the machine'}", flush=True)
+        print(f"  {'':44} {'first':>22} {'second':>22}", flush=True)
+        for number, programs in ((10, ("zstd",)), (12, ()), (14, ("python3",))):
+            number += slow
+            with (
+                host(made, f"docker{number}", number) as far,
+                with_docker(far, folder / f"d{number}") as docker,
+            ):
+                far.give(*programs)
+                _shape(made, far, number, rate if slow else "")
+
+                def forget(docker: Command = docker) -> None:
+                    docker.run("rmi", "-f", _OLD, _NEW, check=False)
+                    docker.run("system", "prune", "-af", check=False)
+
+                def bring(image: str, far: Host = far) -> None:
+                    _ran(ferry.run("move", "-q", image, far.name))
+
+                _row(far, Way(" and ".join(("docker", *programs)), bring, forget))
 
 
 def _fleet(stack: ExitStack, folder: Path) -> None:
@@ -156,7 +199,7 @@ def _with_docker(here: Here, number: int, rate: str) -> None:
         with_docker(far, here.folder / f"d{number}", insecure=(registry,)) as docker,
     ):
         far.give("zstd")
-        _shape(here, far, number, rate)
+        _shape(here.network, far, number, rate)
 
         def forget() -> None:
             docker.run("rmi", "-f", _OLD, _NEW, check=False)
@@ -184,7 +227,7 @@ def _with_podman(here: Here, number: int, rate: str) -> None:
     with host(here.network, f"podman{number}", number) as far:
         podman = _podman(here.folder / f"p{number}")
         with_podman(far, podman)
-        _shape(here, far, number, rate)
+        _shape(here.network, far, number, rate)
 
         def forget() -> None:
             podman.run("rmi", "-af", check=False)
@@ -207,7 +250,7 @@ def _with_ferry(here: Here, number: int, rate: str) -> None:
         far.give("python3", "rsync")
         store = here.folder / f"f{number}"
         there = with_ferry(far, store)
-        _shape(here, far, number, rate)
+        _shape(here.network, far, number, rate)
         _row(
             far,
             Way(
@@ -276,11 +319,11 @@ def _row(far: Host, way: Way) -> None:
     print(f"  {way.name:44} {cells[0]:>22} {cells[1]:>22}", flush=True)
 
 
-def _shape(here: Here, far: Host, number: int, rate: str) -> None:
+def _shape(network: Network, far: Host, number: int, rate: str) -> None:
     """Make the line slow, both ways."""
     if not rate:
         return
-    for namespace, device in ((here.network.namespace, f"p{number}"), (far.namespace, "eth0")):
+    for namespace, device in ((network.namespace, f"p{number}"), (far.namespace, "eth0")):
         words: Sequence[str] = (
             *("tc", "-n", namespace, "qdisc", "add", "dev", device, "root"),
             *("tbf", "rate", rate, "burst", "256kb", "latency", "50ms"),

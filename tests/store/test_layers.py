@@ -26,10 +26,12 @@ def test_what_was_recorded_is_known(here: Store, compressed: Digest) -> None:
     assert layers.lookup(here, compressed) == Record(PLAIN, 15)
     assert layers.uncompressed_size(here, compressed, 10) == 15
     assert layers.holding(here, PLAIN) == compressed
+    assert layers.by_diff_id(here) == {PLAIN: compressed}
 
 
 def test_a_plain_layer_needs_no_record(here: Store) -> None:
     assert layers.lookup(here, PLAIN) is None
+    assert layers.by_diff_id(here) == {}
     assert layers.uncompressed_size(here, PLAIN, 15) == 15
 
 
@@ -42,6 +44,7 @@ def test_a_plain_blob_comes_before_a_compressed_one(here: Store, compressed: Dig
 def test_a_record_without_its_blob_holds_nothing(here: Store, compressed: Digest) -> None:
     os.unlink(here.blob(compressed))
     assert layers.holding(here, PLAIN) is None
+    assert layers.by_diff_id(here) == {}
 
 
 def test_nothing_is_held_of_what_was_never_here(here: Store, compressed: Digest) -> None:

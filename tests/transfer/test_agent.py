@@ -19,7 +19,7 @@ from ferryman.transfer.channel import Channel, HostError
 from ferryman.transfer.delta import encode
 from ferryman.transfer.line import Pace
 from ferryman.transfer.place import Place
-from ferryman.transfer.pressed import FRAME, Pressed
+from ferryman.transfer.pressed import FRAME, File, Pressed
 
 CONTENT = os.urandom(FRAME + 1000) + bytes(FRAME)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -36,7 +36,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Agent
 
 
 def blob(tmp_path: Path, codec: str = "gzip", at: int = 0) -> Pressed:
-    return Pressed(lambda: os.open(tmp_path / "blob", os.O_RDONLY), len(CONTENT), codec, at)
+    path = tmp_path / "blob"
+    return Pressed(lambda: File(os.open(path, os.O_RDONLY)), len(CONTENT), codec, at)
 
 
 def put(agent: Agent, part: Pressed, digest: str = DIGEST) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from ferryman.errors import FerryError, StoreError
 from ferryman.transfer.depot import Depot
 from ferryman.transfer.line import Pace
-from ferryman.transfer.pressed import FRAME, Pressed
+from ferryman.transfer.pressed import FRAME, File, Pressed
 
 
 class _Nowhere:
@@ -31,7 +31,7 @@ def _none(*_: object) -> Pressed:
 def pressed(folder: Path, content: bytes, size: int) -> Pressed:
     path = folder / "blob"
     path.write_bytes(content)
-    return Pressed(lambda: os.open(path, os.O_RDONLY), size, "none")
+    return Pressed(lambda: File(os.open(path, os.O_RDONLY)), size, "none")
 
 
 def test_a_blob_flows(depot: Depot, tmp_path: Path) -> None:

@@ -159,3 +159,24 @@ def test_one_image_of_two_forms(tmp_path: Path) -> None:
     found = inventory.from_store(store)
     assert [held.id for held in found.images] == [image.id]
     assert found.blobs > set(image.diff_ids)
+
+
+def test_alike() -> None:
+    """Layers of the same repository come first, what the image has itself last."""
+    site = Inventory(
+        "docker",
+        (
+            Held(A, (A, D), ("docker.io/library/other:1",)),
+            Held(B, (B, A), ("docker.io/library/app:1",)),
+        ),
+    )
+    assert inventory.alike(["docker.io/library/app:2"], [A, C], site) == [B, D, A]
+    assert inventory.alike(["docker.io/library/new:2"], [A, D], site) == [B, A, D]
+    assert inventory.alike([], [B, C], site)[0] == A
+
+
+@given(_inventories, st.lists(_digests), st.lists(st.text(max_size=9)))
+def test_all_are_alike(site: Inventory, own: list[Digest], names: list[str]) -> None:
+    found = inventory.alike(names, own, site)
+    assert len(found) == len(set(found))
+    assert set(found) == {diff_id for held in site.images for diff_id in held.diff_ids}

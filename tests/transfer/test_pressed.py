@@ -11,7 +11,7 @@ import zstandard
 from ferryman.errors import StoreError
 from ferryman.transfer import pressed
 from ferryman.transfer.line import Line, Pace
-from ferryman.transfer.pressed import FRAME, Pressed, frame
+from ferryman.transfer.pressed import FRAME, File, Pressed, frame
 
 
 class Sink:
@@ -32,7 +32,7 @@ def blob(tmp_path: Path) -> Path:
 
 
 def of(path: Path, codec: str, start: int = 0) -> Pressed:
-    return Pressed(lambda: os.open(path, os.O_RDONLY), path.stat().st_size, codec, start)
+    return Pressed(lambda: File(os.open(path, os.O_RDONLY)), path.stat().st_size, codec, start)
 
 
 def undone(content: bytes, codec: str) -> bytes:
@@ -101,7 +101,7 @@ def test_one_that_is_gone_does_not_hold_others_up(blob: Path) -> None:
 
 
 def test_a_blob_that_is_too_short(blob: Path) -> None:
-    each = Pressed(lambda: os.open(blob, os.O_RDONLY), blob.stat().st_size + 1, "none")
+    each = Pressed(lambda: File(os.open(blob, os.O_RDONLY)), blob.stat().st_size + 1, "none")
     with pytest.raises(StoreError, match="shorter"):
         each.send(Sink())
     each.close()

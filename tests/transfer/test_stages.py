@@ -34,12 +34,12 @@ def planned(layers: list[tuple[Digest, int]], there: int = 0) -> Plan:
     return plan(image, "docker", "archive", site)
 
 
-def staged(made: Plan) -> list[Stage]:
+def staged(made: Plan, form: str = "docker-archive") -> list[Stage]:
     layers = made.image.layers
     target = Descriptor(OCI_MANIFEST, MANIFEST, 2)
     config = Descriptor(OCI_CONFIG, CONFIG, 2)
     unlike = {each.digest: each for each in layers}.values()
-    return stages(made, Saved(target, (), (target, config, *unlike), config, layers))
+    return stages(made, Saved(target, (), (target, config, *unlike), config, layers), form)
 
 
 def sent(stage: Stage) -> list[Digest]:
@@ -65,6 +65,11 @@ def test_the_large_ones_go_by_themselves() -> None:
     assert sent(second) == [layer(1), layer(2), layer(3)]
     assert sent(last) == [layer(4)]
     assert [each.last for each in (first, second, last)] == [False, False, True]
+
+
+def test_what_is_unpacked_while_it_arrives_goes_at_once() -> None:
+    (only,) = staged(wanted(100, 100), "docker")
+    assert set(sent(only)) == {layer(0), layer(1)}
 
 
 def test_a_large_one_at_the_top_is_the_last() -> None:

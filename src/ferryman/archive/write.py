@@ -60,7 +60,12 @@ class Part(NamedTuple):
 
 
 def parts(images: Sequence[Saved], form: str) -> Iterator[Part]:
-    """Yield the whole archive, in order; `form` is "docker", or else it is a layout alone."""
+    """Yield the whole archive, in order.
+
+    `form` is "docker", as docker 25 and later write it; "oci", a layout alone; or "docker-archive",
+    of which all that names blobs is ``manifest.json``: layers may have other digests in there than
+    the image's manifest knows them by.
+    """
     prepared = _prepared(images)
     # The small documents come first: a reader of a stream then knows what is to come.
     for name, content in documents(images, form):
@@ -83,9 +88,10 @@ def documents(images: Sequence[Saved], form: str) -> Iterator[tuple[str, bytes]]
     """Yield names and contents of all that the archive holds beside its blobs."""
     prepared = _prepared(images)
     described, more = deltas.artifact([prepared[key].delta for key in sorted(prepared)])
-    yield oci.LAYOUT, _LAYOUT
-    yield oci.INDEX, encode(_index(images, form, [described] if prepared else []))
-    if form == "docker":
+    if form != "docker-archive":
+        yield oci.LAYOUT, _LAYOUT
+        yield oci.INDEX, encode(_index(images, form, [described] if prepared else []))
+    if form != "oci":
         yield docker.MANIFEST, encode(_manifest(images))
         if repositories := _repositories(images):
             yield "repositories", encode(repositories)

@@ -16,9 +16,10 @@ from ferryman.store import blobs, layers
 from ferryman.store.images import of_target, read_document, walk
 from ferryman.store.layout import Store
 from ferryman.transfer.depot import Press
-from ferryman.transfer.plan import Wanted
-from ferryman.transfer.pressed import Pressed
+from ferryman.transfer.plan import Plan, Step, Wanted
+from ferryman.transfer.pressed import File, Pressed
 from ferryman.transfer.serve import Content
+from ferryman.transfer.tars import Tars
 
 _DOCUMENTS = manifests.MANIFEST_TYPES | manifests.INDEX_TYPES
 
@@ -31,6 +32,7 @@ class Cargo(NamedTuple):
     content: Content
     unpacked: dict[Digest, int]
     """The bytes that each layer's tar has."""
+    tars: Tars
     stop: Stop | None = None
     """Where hosts are to pull it from, if not from here."""
 
@@ -39,15 +41,38 @@ class Cargo(NamedTuple):
         """What it is called in what a user reads."""
         return self.wanted.names[0] if self.wanted.names else str(self.wanted.id)
 
+    def for_engine(self, *, by_diff_ids: bool) -> Wanted:
+        """Return what an engine is to have; one that knows layers by diff IDs takes no manifest."""
+        return self.wanted._replace(rest=self.saved.config.size) if by_diff_ids else self.wanted
+
+    def plain(self, planned: Plan) -> tuple[Saved, Plan]:
+        """Return what goes where layers are known by their diff IDs: their tars, and by which plan.
+
+        Raises StoreError.
+        """
+        missing = {step.diff_id for step in planned.missing}
+        tars = {diff_id: self._tar(diff_id, diff_id in missing) for diff_id in planned.diff_ids}
+        steps = tuple(Step(tars[each], each, each not in missing) for each in planned.diff_ids)
+        sent = (self.saved.config, *(tars[each] for each in tars if each in missing))
+        saved = self.saved._replace(blobs=sent, layers=tuple(step.layer for step in steps))
+        return saved, planned._replace(steps=steps)
+
+    def _tar(self, diff_id: Digest, missing: bool) -> Descriptor:
+        # What is there is named, and no more.
+        size = self.tars.size(diff_id) if missing else 0
+        return Descriptor(manifests.OCI_LAYER, diff_id, size)
+
     def at(self, stop: Stop) -> "Cargo":
         """Return it as it is to be had at a registry."""
         ids = self.wanted.ids | {stop.digest}
         return self._replace(wanted=self.wanted._replace(ids=ids), stop=stop)
 
 
-def cargo(store: Store, saved: Saved, platform: Platform | None, press: Press) -> Cargo:
+def cargo(store: Store, saved: Saved, platform: Platform | None, press: Press, tars: Tars) -> Cargo:
     """Return an image as it is to be moved; raises StoreError."""
     image = of_target(store, saved.target, saved.names, platform)
+    for layer, diff_id in zip(saved.layers, image.config.diff_ids, strict=False):
+        tars.add(diff_id, layer.id)
     layer_ids = {layer.id for layer in saved.layers}
     documents = {blob.id for blob in saved.blobs if blob.media_type in _DOCUMENTS}
     wanted = Wanted(
@@ -72,7 +97,7 @@ def cargo(store: Store, saved: Saved, platform: Platform | None, press: Press) -
     unpacked = {
         layer.id: layers.uncompressed_size(store, layer.id, layer.size) for layer in saved.layers
     }
-    return Cargo(wanted, saved, content, unpacked)
+    return Cargo(wanted, saved, content, unpacked, tars)
 
 
 def _plain(blob: Descriptor) -> bool:
@@ -81,8 +106,8 @@ def _plain(blob: Descriptor) -> bool:
 
 
 @contextmanager
-def pressing(store: Store) -> Iterator[Press]:
-    """Give what presses blobs, once each; all that it took is given back after the block."""
+def pressing(store: Store, tars: Tars) -> Iterator[Press]:
+    """Give what presses blobs, and tars of layers, once each; what it took is given back after."""
     made: dict[tuple[str, Digest, int], Pressed] = {}
     lock = threading.Lock()
 
@@ -90,19 +115,20 @@ def pressing(store: Store) -> Iterator[Press]:
         with lock:
             found = made.get((codec, digest, start))
             if found is None:
-                opens = partial(blobs.open_blob, store, digest)
-                found = made[codec, digest, start] = Pressed(opens, size, codec, start)
+                found = made[codec, digest, start] = pressed(codec, digest, size, start)
             return found
+
+    def pressed(codec: str, digest: Digest, size: int, start: int) -> Pressed:
+        packed = tars.packed(digest)
+        if packed is None:
+            return Pressed(lambda: File(blobs.open_blob(store, digest)), size, codec, start)
+        if packed.compression == codec and not start:
+            # What it is for the line lies here already.
+            return Pressed(partial(tars.blob, digest), packed.size, codec, ready=True)
+        return Pressed(partial(tars.source, digest), size, codec, start)
 
     try:
         yield press
     finally:
         for each in made.values():
             each.close()
-
-
-def open_plain(store: Store, digest: Digest) -> int | None:
-    """Open the tar of a layer, where the store has it as it is; None where it has not."""
-    if blobs.size(store, digest) is None:
-        return None
-    return blobs.open_blob(store, digest)

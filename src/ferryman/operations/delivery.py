@@ -68,7 +68,8 @@ class Delivery:
 
         Raises HostError, StoreError.
         """
-        planned = plan(cargo.wanted, self._engine.name, self._way(), self._site)
+        wanted = cargo.for_engine(by_diff_ids=self._by_diff_ids())
+        planned = plan(wanted, self._engine.name, self._way(), self._site)
         if self._means.dry_run or planned.way == "nothing":
             return planned, 0
         self._check_room(cargo, planned)
@@ -88,12 +89,20 @@ class Delivery:
             return "registry"
         return "pull" if self._pulls else "archive"
 
+    def _by_diff_ids(self) -> bool:
+        """Tell whether the engine knows layers by the digests of their tars, and nothing else."""
+        archive = self._way() in ("archive", "bucket") and not self._pulls
+        return archive and self._engine.name == "docker"
+
     def _send(self, cargo: Cargo, planned: Plan, heard: Callable[[int], None]) -> int:
         channel, pace = self._channel, self._means.pace
         if planned.way == "layout":
             return by_agent.keep(channel, self._job(cargo, planned), pace, heard)
         if self._engine.name == by_agent.PYTHON and (depot := self._means.depot):
             return by_bucket.keep(channel, self._job(cargo, planned), depot, pace, heard)
+        if self._by_diff_ids():
+            saved, planned = cargo.plain(planned)
+            cargo = cargo._replace(saved=saved)
         if planned.way == "archive" and self._has_agent(planned):
             # It forgets what it has kept only once the image is found whole.
             job, check = self._job(cargo, planned), partial(self._check, cargo)
@@ -120,7 +129,12 @@ class Delivery:
         def press(digest: Digest, size: int) -> Pressed:
             return self._means.press(codec, digest, size, 0)
 
-        return by_archive.move(channel, engine, codec, planned, cargo.saved, press, pace, heard)
+        return by_archive.move(
+            channel, engine, codec, planned, cargo.saved, press, pace, heard, self._form()
+        )
+
+    def _form(self) -> str:
+        return "docker-archive" if self._by_diff_ids() else "docker"
 
     def _have_fetched(
         self, cargo: Cargo, planned: Plan, depot: Depot, heard: Callable[[int], None]
@@ -136,7 +150,8 @@ class Delivery:
             "zstd" if self._far.zstd else "gzip",
             planned,
             cargo.saved,
-            cargo.content.open_blob,
+            self._form(),
+            self._means.press,
             pace,
             heard,
         )
@@ -144,7 +159,9 @@ class Delivery:
     def _job(self, cargo: Cargo, planned: Plan) -> by_agent.Job:
         press = partial(self._means.press, "gzip")
         differences = self._means.differences
-        return by_agent.Job(self._engine, self._site, planned, cargo.saved, press, differences)
+        return by_agent.Job(
+            self._engine, self._site, planned, cargo.saved, press, differences, self._form()
+        )
 
     def _has_agent(self, planned: Plan) -> bool:
         """Tell whether Python there can keep what arrives."""

@@ -10,7 +10,7 @@ from ferryman.archive.write import Saved
 from ferryman.errors import FerryError
 from ferryman.image.platform import Platform
 from ferryman.operations import save, through
-from ferryman.operations.cargo import Cargo, cargo, open_plain, pressing
+from ferryman.operations.cargo import Cargo, cargo, pressing
 from ferryman.operations.delivery import Delivery, Means
 from ferryman.operations.through import Through
 from ferryman.store.layout import Store
@@ -19,6 +19,7 @@ from ferryman.transfer.differences import Differences
 from ferryman.transfer.line import Pace
 from ferryman.transfer.place import Place
 from ferryman.transfer.plan import Plan
+from ferryman.transfer.tars import Tars
 
 Tell = Callable[[str, str, int, int], None]
 """Called with a host, what is being done there, the bytes done so far and in all.  Several threads
@@ -92,11 +93,12 @@ def bring(
     way, pace = options.through, Pace(options.limit)
     uploading = partial(tell, way.text if way else "", "Uploading")
     with (
-        pressing(store) as press,
-        Differences(partial(open_plain, store)) as differences,
+        Tars(store) as tars,
+        pressing(store, tars) as press,
+        Differences(tars) as differences,
         through.depot(way, press, pace, uploading) as depot,
     ):
-        images = [cargo(store, saved, platform, press) for saved in chosen]
+        images = [cargo(store, saved, platform, press, tars) for saved in chosen]
         if way and way.registry and not options.dry_run:
             told = partial(tell, way.text, "Pushing")
             stops = through.bring(store, chosen, way.registry, told)

@@ -44,6 +44,17 @@ def uncompressed_size(store: Store, digest: Digest, stored: int) -> int:
     return known.size if known else stored
 
 
+def by_diff_id(store: Store) -> dict[Digest, Digest]:
+    """Return the blobs here that are compressed layers, by the diff IDs of those."""
+    folder = f"{store.meta}/layers"
+    found: dict[Digest, Digest] = {}
+    for digest in blobs.digests_in(folder) if os.path.isdir(folder) else ():
+        known = lookup(store, digest)
+        if known and blobs.size(store, digest) is not None:
+            found[Digest(known.diff_id)] = digest
+    return found
+
+
 def holding(store: Store, diff_id: Digest) -> Digest | None:
     """Return the digest of a blob here that unpacks to this diff ID, a plain one first."""
     if blobs.size(store, diff_id) is not None:

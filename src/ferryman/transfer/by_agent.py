@@ -29,7 +29,7 @@ from ferryman.image.digest import Digest
 from ferryman.image.manifest import IMAGE_NAME
 from ferryman.transfer.channel import Channel, end, last_line
 from ferryman.transfer.differences import Difference, Differences
-from ferryman.transfer.inventory import Held, Inventory
+from ferryman.transfer.inventory import Held, Inventory, alike
 from ferryman.transfer.line import Line, Pace
 from ferryman.transfer.plan import Plan
 from ferryman.transfer.pressed import FRAME, Pressed
@@ -61,6 +61,8 @@ class Job(NamedTuple):
     """Gives a blob, by digest, size, and the byte from which on it is sent."""
     differences: Differences | None
     """What makes deltas; None where there are to be none."""
+    form: str = "docker"
+    """Of the archive that the engine loads: see archive.write."""
     elsewhere: Callable[[Digest], tuple[str, str] | None] = lambda digest: None
     """Says where else a blob is to be had, whole: a codec and a URL."""
 
@@ -315,9 +317,11 @@ def _differences(
     """Bring layers as deltas, where those are smaller; return those that are whole there now."""
     if job.differences is None:
         return []
-    # A layer of a layout that is not compressed is known by its diff ID.
-    there = [diff_id for image in job.site.images for diff_id in image.diff_ids]
-    there += sorted(job.site.blobs)
+    there = alike(job.plan.image.names, job.plan.image.diff_ids, job.site)
+    if job.engine.name != "docker":
+        # What keeps layers as they came gives out as tars only those that it knows by diff IDs.
+        plain = job.site.blobs
+        there = [each for each in there if each in plain] + sorted(plain)
     found = []
     for digest in wanted:
         # What has begun to arrive goes on.
@@ -374,7 +378,7 @@ def _load(
     partial = job.saved._replace(blobs=tuple(b for b in job.saved.blobs if b.id not in there))
     parts: list[dict[str, Any]] = []
     coming: list[Pressed] = []
-    for part in write.parts([partial], "docker"):
+    for part in write.parts([partial], job.form):
         parts.append({"bytes": base64.b64encode(part.content).decode()})
         if part.blob is None:
             continue

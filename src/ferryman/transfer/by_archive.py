@@ -33,16 +33,17 @@ def move(
     pressed: Callable[[Digest, int], Pressed],
     pace: Pace,
     heard: Callable[[int], None],
+    form: str = "docker",
 ) -> int:
     """Send what the plan says, and have the engine load it; return the bytes that were sent.
 
-    `way` is the codec of the line.  Raises HostError.
+    `way` is the codec of the line, `form` that of the archive.  Raises HostError.
     """
     load = f"{'zstd -dcq | ' if way == 'zstd' else ''}{engine.command} load --quiet"
     clear = _clear(engine, plan)
     loads: list[_Load] = []
     with ExitStack() as stack:
-        for stage in stages(plan, saved):
+        for stage in stages(plan, saved, form):
             script = f"{load} && {{ {clear}; }}" if stage.last else load
             begun = _Load(channel, engine, script, way, pace, heard)
             stack.callback(begun.end)

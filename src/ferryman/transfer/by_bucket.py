@@ -21,7 +21,7 @@ from ferryman.image.manifest import Descriptor
 from ferryman.transfer import by_agent, by_pull
 from ferryman.transfer.agent.main import FETCH
 from ferryman.transfer.channel import Channel, HostError, end
-from ferryman.transfer.depot import Depot, Kept
+from ferryman.transfer.depot import Depot, Kept, Press
 from ferryman.transfer.line import Line, Pace
 from ferryman.transfer.plan import Plan
 from ferryman.transfer.probe import Engine, Far
@@ -126,14 +126,16 @@ def load(
     codec: str,
     plan: Plan,
     saved: Saved,
-    open_blob: Callable[[Digest], int],
+    form: str,
+    press: Press,
     pace: Pace,
     heard: Callable[[int], None],
 ) -> int:
     """Have a host put the archive together and load it; return the bytes that went by ssh.
 
-    `codec` is what the host undoes.  `heard` is told of the bytes that it has, as they are stored
-    here.  Raises CopyError for the bucket, HostError for the host.
+    `codec` is what the host undoes, `form` the archive's (see archive.write).  `heard` is told of the
+    bytes that it has, as they are stored here.  Raises CopyError for the bucket, HostError for the
+    host, StoreError.
     """
     there = {step.layer.id for step in plan.steps if step.there}
     partial = saved._replace(blobs=tuple(b for b in saved.blobs if b.id not in there))
@@ -150,7 +152,7 @@ def load(
     broken: OSError | None = None
     try:
         try:
-            for content, blob in _pieces(partial, kept, open_blob):
+            for content, blob in _pieces(partial, form, kept, press):
                 if blob is None or blob.blob is None:
                     line.write(_told(content))
                     continue
@@ -206,11 +208,11 @@ def keep(
 
 
 def _pieces(
-    saved: Saved, kept: Mapping[Digest, Kept], open_blob: Callable[[Digest], int]
+    saved: Saved, form: str, kept: Mapping[Digest, Kept], press: Press
 ) -> Iterator[tuple[bytes, write.Part | None]]:
     """Yield the archive: bytes that are sent, and parts that are fetched."""
     pending = b""
-    for part in write.parts([saved], "docker"):
+    for part in write.parts([saved], form):
         pending += part.content
         if part.blob is None:
             continue
@@ -219,16 +221,21 @@ def _pieces(
             yield b"", part
             pending = b""
         else:
-            pending += _read(open_blob(part.blob), part.size)
+            small = _Memory()
+            press("none", part.blob, part.size, 0).send(small)
+            pending += small.content
         pending += bytes(-part.size % tar.BLOCK)
     yield pending, None
 
 
-def _read(fd: int, size: int) -> bytes:
-    try:
-        return os.pread(fd, size, 0)
-    finally:
-        os.close(fd)
+class _Memory:
+    """Takes what is small."""
+
+    content = b""
+
+    def copy(self, fd: int, start: int, size: int) -> None:
+        """Take part of a file."""
+        self.content += os.pread(fd, size, start)
 
 
 def _told(content: bytes) -> bytes:

@@ -3,23 +3,25 @@
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from ferryman.errors import FerryError
+from ferryman.errors import FerryError, StoreError
 from ferryman.image.digest import Digest
 from ferryman.store.durable import write_all
 from ferryman.transfer import scratch
 from ferryman.transfer.delta import encode, sketch
+from ferryman.transfer.tars import Tars
 
 _SMALL = 64 << 10
 _CANDIDATES = 64
+# Of those that are compressed here, which costs to be looked at what it costs to unpack them.
+_PACKED = 6
+# A base of so much less than a layer cannot have much of it.
+_LEAST = 0.02
 _SAMPLE = 256 << 10
 _SAMPLES = 8
-
-Open = Callable[[Digest], int | None]
-"""Opens the plain tar of a layer that is here; None where there is none."""
 
 
 class Difference(NamedTuple):
@@ -35,9 +37,9 @@ class Difference(NamedTuple):
 class Differences:
     """Makes deltas, and keeps them until it is closed."""
 
-    def __init__(self, open_layer: Open) -> None:
-        """Take what opens layers."""
-        self._open = open_layer
+    def __init__(self, tars: Tars) -> None:
+        """Take what has the layers that are here."""
+        self._tars = tars
         self._lock = threading.Lock()
         self._sketches: dict[Digest, sketch.Sketch] = {}
         self._made: dict[tuple[Digest, tuple[Digest, ...], str], Difference | None] = {}
@@ -53,26 +55,26 @@ class Differences:
     def best(
         self, target: Digest, there: Sequence[Digest], compressions: Collection[str]
     ) -> Difference | None:
-        """Return the delta that makes a layer of some that are there.
+        """Return the delta that makes a layer of some that are there, the likeliest first.
 
         None where it would not be smaller than the layer, compressed.  Raises InvalidArchive.
         """
         with self._lock, ExitStack() as stack:
 
             def opened(digest: Digest) -> int | None:
-                fd = self._open(digest)
-                if fd is not None:
-                    stack.callback(os.close, fd)
+                try:
+                    fd = self._tars.open(digest)
+                except StoreError:
+                    # Without it, or without room for it, whole layers go.
+                    return None
+                stack.callback(os.close, fd)
                 return fd
 
-            new = opened(target)
-            if new is None or os.fstat(new).st_size < _SMALL:
+            candidates = list(self._candidates(target, there))
+            new = opened(target) if candidates else None
+            if new is None:
                 return None
-            here: dict[Digest, int] = {}
-            for digest in dict.fromkeys(there):
-                fd = opened(digest) if digest != target and len(here) < _CANDIDATES else None
-                if fd is not None:
-                    here[digest] = fd
+            here = {digest: fd for digest in candidates if (fd := opened(digest)) is not None}
             sketches = {digest: self._sketch(digest, fd) for digest, fd in here.items()}
             bases = tuple(sketch.nearest(self._sketch(target, new), sketches))
             compression = encode.choose(list(compressions))
@@ -82,6 +84,24 @@ class Differences:
                 made = encode.Layer(target, new, f"layer {target.short}")
                 self._made[key] = _written(layers, made, compression) if bases else None
             return self._made[key]
+
+    def _candidates(self, target: Digest, there: Sequence[Digest]) -> Iterator[Digest]:
+        """Yield the layers there that may be bases of one, and are here too."""
+        wanted = self._tars.known_size(target)
+        if wanted is None or wanted < _SMALL:
+            return
+        left, packed = _CANDIDATES, _PACKED
+        for digest in dict.fromkeys(there):
+            stored = self._tars.stored(digest) if digest != target and left else None
+            size = self._tars.known_size(digest) if stored else None
+            if stored is None or size is None or size < wanted * _LEAST:
+                continue
+            if stored.compression != "none":
+                if not packed:
+                    continue
+                packed -= 1
+            left -= 1
+            yield digest
 
     def _sketch(self, digest: Digest, fd: int) -> sketch.Sketch:
         if digest not in self._sketches:

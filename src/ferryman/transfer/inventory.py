@@ -250,6 +250,24 @@ def lacking(
     return {stored[i] for i in missing}
 
 
+def alike(names: Iterable[str], diff_ids: Sequence[Digest], site: Inventory) -> list[Digest]:
+    """Return the layers there, first those that are most likely to resemble an image's.
+
+    `names` are whole.  They are those of images of the same repositories, then of images that have
+    most layers in common with it; what the image has itself comes last.
+    """
+    own = set(diff_ids)
+    repositories = {name.rpartition(":")[0] for name in names}
+
+    def likeness(held: Held) -> tuple[bool, int]:
+        named = any(name.rpartition(":")[0] in repositories for name in held.names)
+        return named, len(own.intersection(held.diff_ids))
+
+    images = sorted(site.images, key=likeness, reverse=True)
+    there = list(dict.fromkeys(diff_id for held in images for diff_id in held.diff_ids))
+    return [d for d in there if d not in own] + [d for d in there if d in own]
+
+
 def nearest(diff_ids: Sequence[Digest], sites: Iterable[Inventory]) -> Held | None:
     """Return the image there that shares the most layers with one, from the lowest on."""
     best, most = None, 0

@@ -40,6 +40,11 @@ class Plan(NamedTuple):
     steps: tuple[Step, ...]
 
     @property
+    def diff_ids(self) -> tuple[Digest, ...]:
+        """The diff IDs of all layers, lowest first."""
+        return tuple(step.diff_id for step in self.steps)
+
+    @property
     def missing(self) -> tuple[Step, ...]:
         """The layers that are to be sent."""
         return tuple(step for step in self.steps if not step.there)

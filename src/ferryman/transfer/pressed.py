@@ -40,6 +40,32 @@ class Target(Protocol):
         """Send part of a file."""
 
 
+class Source(Protocol):
+    """Where the bytes of a blob come from, in order."""
+
+    def read(self, start: int, size: int) -> bytes:
+        """Return so many bytes, fewer only at the end; what lies before `start` may be gone."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class File:
+    """A file as a source."""
+
+    def __init__(self, fd: int) -> None:
+        """Read a descriptor, which is closed with it."""
+        self._fd = fd
+
+    def read(self, start: int, size: int) -> bytes:
+        """Return so many bytes, fewer only at the end."""
+        return os.pread(self._fd, size, start)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self._fd)
+
+
 def frame(content: bytes | memoryview, codec: str, step: int = 0) -> bytes:
     """Return some bytes as one frame, pressed as hard as `step` (0 is the least) says."""
     if codec == "none":
@@ -64,12 +90,22 @@ def _gzipped(content: bytes | memoryview, step: int) -> bytes:
 class Pressed:
     """One blob, ready to be sent to any number of hosts, each at its own speed."""
 
-    def __init__(self, open_blob: Callable[[], int], size: int, codec: str, start: int = 0) -> None:
+    def __init__(
+        self,
+        open_blob: Callable[[], Source],
+        size: int,
+        codec: str,
+        start: int = 0,
+        *,
+        ready: bool = False,
+    ) -> None:
         """Take the blob of `size` bytes that `open_blob` opens, from byte `start` on.
 
-        Nothing is read before it is to be sent.
+        With `ready` it is what `codec` made of something already.  Nothing is read before it is to
+        be sent.
         """
         self._open = open_blob
+        self._how = "none" if ready else codec
         self.start = start
         self.codec = codec
         self.size = size
@@ -140,9 +176,9 @@ class Pressed:
 
     def _press(self) -> None:
         try:
-            fd = self._open()
+            source = self._open()
             try:
-                for content in self._frames(fd):
+                for content in self._frames(source):
                     with self._changed:
                         if self._file is None:
                             return
@@ -150,7 +186,7 @@ class Pressed:
                         self._ready += len(content)
                         self._changed.notify_all()
             finally:
-                os.close(fd)
+                source.close()
         except OSError as e:
             self._error = StoreError(f"cannot read a layer: {e.strerror}")
         except BaseException as e:
@@ -159,7 +195,7 @@ class Pressed:
             self._ended = True
             self._changed.notify_all()
 
-    def _frames(self, fd: int) -> Iterator[bytes]:
+    def _frames(self, source: Source) -> Iterator[bytes]:
         """Yield the frames in order, some of them made at once."""
         waiting: deque[Future[bytes]] = deque()
         with ThreadPoolExecutor(_workers()) as pool:
@@ -167,7 +203,10 @@ class Pressed:
                 for start in range(self.start, self.size, FRAME):
                     self._paced()
                     size = min(FRAME, self.size - start)
-                    waiting.append(pool.submit(self._frame, fd, start, size))
+                    content = source.read(start, size)
+                    if len(content) != size:
+                        raise StoreError("a blob has become shorter while it was read")
+                    waiting.append(pool.submit(frame, content, self._how, self._step))
                     if len(waiting) > _workers():
                         yield waiting.popleft().result()
                 while waiting:
@@ -175,12 +214,6 @@ class Pressed:
             finally:
                 for each in waiting:
                     each.cancel()
-
-    def _frame(self, fd: int, start: int, size: int) -> bytes:
-        content = os.pread(fd, size, start)
-        if len(content) != size:
-            raise StoreError("a blob has become shorter while it was read")
-        return frame(content, self.codec, self._step)
 
     def _paced(self) -> None:
         """Wait while enough lies ready, and press the harder for having had to wait."""

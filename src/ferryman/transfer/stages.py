@@ -27,9 +27,12 @@ class Stage(NamedTuple):
     last: bool
 
 
-def stages(plan: Plan, saved: Saved) -> list[Stage]:
-    """Return the archives that bring what is missing, in the order in which they are loaded."""
-    tops = list(_tops(plan.steps))
+def stages(plan: Plan, saved: Saved, form: str) -> list[Stage]:
+    """Return the archives that bring what is missing, in the order in which they are loaded.
+
+    Those of another `form` than "docker-archive" are unpacked while they arrive: one brings all.
+    """
+    tops = list(_tops(plan.steps)) if form == "docker-archive" else [len(plan.steps)]
     made = []
     begin = 0
     for top in tops[:-1]:
@@ -40,7 +43,7 @@ def stages(plan: Plan, saved: Saved) -> list[Stage]:
     missing = {step.layer.id for step in plan.steps[begin:] if not step.there}
     blobs = (blob for blob in saved.blobs if blob.id not in layers or blob.id in missing)
     partial = saved._replace(blobs=tuple(blobs))
-    return [*made, Stage(list(write.parts([partial], "docker")), last=True)]
+    return [*made, Stage(list(write.parts([partial], form)), last=True)]
 
 
 def _tops(steps: Sequence[Step]) -> Iterator[int]:

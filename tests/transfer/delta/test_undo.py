@@ -4,6 +4,7 @@ import glob
 import io
 import os
 import shutil
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -283,7 +284,9 @@ def other_pythons() -> list[str]:
             shutil.which(f"python3.{version}"),
             *glob.glob(os.path.expanduser(f"~/.pyenv/versions/3.{version}.*/bin/python")),
         )
+        # What pyenv puts into the PATH may stand for a Python that is not to be had.
         if path
+        and not subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode
     }
     return sorted(found)
 
