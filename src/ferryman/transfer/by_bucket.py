@@ -133,9 +133,9 @@ def load(
 ) -> int:
     """Have a host put the archive together and load it; return the bytes that went by ssh.
 
-    `codec` is what the host undoes, `form` the archive's (see archive.write).  `heard` is told of the
-    bytes that it has, as they are stored here.  Raises CopyError for the bucket, HostError for the
-    host, StoreError.
+    `codec` is what the host undoes, `form` the archive's (see archive.write).  `heard` is told of
+    the bytes that it has, as they are stored here.  Raises CopyError for the bucket, HostError for
+    the host, StoreError.
     """
     there = {step.layer.id for step in plan.steps if step.there}
     partial = saved._replace(blobs=tuple(b for b in saved.blobs if b.id not in there))

@@ -1,7 +1,7 @@
 """Blobs in a bucket: each is put there once, and hosts fetch it by an address that is signed.
 
 ``blobs/ALGORITHM/ENCODED`` is a blob as it is, as in a layout there: one that came compressed.
-``moves/ALGORITHM/ENCODED.zst`` (or ``.gz``) is one that came plain, pressed as for a line to a
+``moves/ALGORITHM/ENCODED.zst`` (or ``.gz``) is one that is plain, pressed as for a line to a
 host; ``….json`` beside it says how long it is and what the store calls its content, by which what
 somebody else has put there since is told.  Nothing of it is ever removed by a move.
 """
