@@ -18,7 +18,9 @@ from tests.images import load_into, made, member, tar_of
 
 CONTENT = random.Random(1).randbytes(1 << 20)
 OLD = tar_of(member("large", CONTENT), member("version", b"1"))
-NEW = tar_of(member("large", CONTENT[7:1000] + b"changed" + CONTENT[1000:]), member("version", b"2"))
+NEW = tar_of(
+    member("large", CONTENT[7:1000] + b"changed" + CONTENT[1000:]), member("version", b"2")
+)
 OTHERS = [tar_of(member(f"other{i}", random.Random(i).randbytes(200_000))) for i in range(2, 14)]
 SMALL = tar_of(member("large", b"small"))
 
