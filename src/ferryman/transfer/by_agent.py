@@ -297,11 +297,12 @@ def _look(agent: Agent, digests: Iterable[Digest]) -> _Looked:
 def _elsewhere(job: Job, wanted: Sequence[Digest]) -> set[Digest]:
     """Return the layers that the engine has, but on top of others.
 
-    Not small ones: to be sent takes them less than to be found in what an engine saves.
+    None where they are small: to be sent takes less than to have the engine save an image.
     """
     there = {diff_id for image in job.site.images for diff_id in image.diff_ids}
     sizes = {step.layer.id: step.layer.size for step in job.plan.missing}
-    return {digest for digest in wanted if digest in there and sizes[digest] > _SMALL}
+    found = there.intersection(wanted)
+    return found if sum(sizes[digest] for digest in found) > _SMALL else set()
 
 
 def _differences(
