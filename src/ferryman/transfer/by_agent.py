@@ -48,7 +48,7 @@ PYTHON = "python"
 _MAX_ANSWER = 16 << 20
 _LENGTH = struct.Struct(">I")
 _PIECE = 32 << 20
-_SMALL = 256 << 10
+_SMALL = 64 << 10
 
 
 class Job(NamedTuple):
