@@ -18,7 +18,9 @@ from tests.images import load_into, made, member, tar_of
 
 CONTENT = random.Random(1).randbytes(1 << 20)
 OLD = tar_of(member("large", CONTENT), member("version", b"1"))
-NEW = tar_of(member("large", CONTENT[:1000] + b"changed" + CONTENT[1000:]), member("version", b"2"))
+NEW = tar_of(
+    member("large", CONTENT[7:1000] + b"changed" + CONTENT[1000:]), member("version", b"2")
+)
 OTHERS = [tar_of(member(f"other{i}", random.Random(i).randbytes(200_000))) for i in range(2, 14)]
 SMALL = tar_of(member("large", b"small"))
 
@@ -91,6 +93,15 @@ def test_few_are_unpacked(tars: Counting, form: str) -> None:
         assert diff_id(SMALL) not in tars.opened
         assert len(set(tars.opened)) == (len(there) if form == "none" else 7)
         assert differences.best(diff_id(NEW), there[::-1], ["zlib"])
+
+
+def test_no_more_are_unpacked_than_are_needed(tars: Counting, form: str) -> None:
+    there = [diff_id(each) for each in (OLD, *OTHERS)]
+    with Differences(tars) as differences:
+        found = differences.best(diff_id(NEW), there, ["zlib"])
+    assert found
+    assert found.bases == (diff_id(OLD),)
+    assert len(set(tars.opened)) == (len(there) + 1 if form == "none" else 2)
 
 
 def test_nothing_is_unpacked_without_a_base(tars: Counting) -> None:

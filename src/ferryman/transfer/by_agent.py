@@ -13,7 +13,7 @@ import shlex
 import struct
 import subprocess
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import resources
@@ -48,6 +48,7 @@ PYTHON = "python"
 _MAX_ANSWER = 16 << 20
 _LENGTH = struct.Struct(">I")
 _PIECE = 32 << 20
+_SMALL = 64 << 10
 
 
 class Job(NamedTuple):
@@ -206,10 +207,10 @@ def move(
     missing = {step.layer.id: step for step in job.plan.missing}
     with Agent(channel, pace, heard) as agent:
         looked = _look(agent, missing)
-        whole = looked.whole
-        whole |= _elsewhere(agent, job, [d for d in missing if d not in whole])
-        made = _differences(agent, job, [d for d in missing if d not in whole], looked)
-        whole |= {difference.result for difference in made}
+        wanted = [digest for digest in missing if digest not in looked.whole]
+        elsewhere = _elsewhere(job, wanted)
+        made, taken = _differences(agent, job, wanted, looked, elsewhere)
+        whole = looked.whole | taken | {difference.result for difference in made}
         loaded = _load(channel, agent, job, whole, looked)
         check()
         parts = [*loaded, *(difference.digest for difference in made)]
@@ -246,7 +247,7 @@ def keep(
     with Agent(channel, pace, heard) as agent:
         looked = _look(agent, missing)
         wanted = [d for d in missing if d not in looked.whole and d in layers]
-        made = _differences(agent, job, wanted, looked)
+        made, _ = _differences(agent, job, wanted, looked)
         whole = looked.whole | {difference.result for difference in made}
         for digest in missing:
             if digest in whole:
@@ -302,19 +303,40 @@ def _look(agent: Agent, digests: Iterable[Digest]) -> _Looked:
     )
 
 
-def _elsewhere(agent: Agent, job: Job, wanted: Sequence[Digest]) -> set[Digest]:
-    """Have layers taken that the engine has, but on top of others; return those."""
+def _elsewhere(job: Job, wanted: Sequence[Digest]) -> set[Digest]:
+    """Return the layers that the engine has, but on top of others.
+
+    None where they are small: to be sent takes less than to have the engine save an image.
+    """
     there = {diff_id for image in job.site.images for diff_id in image.diff_ids}
-    found = _bases(agent, job, there & set(wanted))
-    for digest in found:
-        agent.ask({"ask": "take", "digest": digest.encoded})
-    return found
+    sizes = {step.layer.id: step.layer.size for step in job.plan.missing}
+    found = there.intersection(wanted)
+    return found if sum(sizes[digest] for digest in found) > _SMALL else set()
 
 
 def _differences(
-    agent: Agent, job: Job, wanted: Sequence[Digest], looked: _Looked
-) -> list[Difference]:
-    """Bring layers as deltas, where those are smaller; return those that are whole there now."""
+    agent: Agent,
+    job: Job,
+    wanted: Sequence[Digest],
+    looked: _Looked,
+    elsewhere: Collection[Digest] = (),
+) -> tuple[list[Difference], set[Digest]]:
+    """Bring layers as deltas, where those are smaller, and take those that are there elsewhere.
+
+    Return both: all of them are whole there now.
+    """
+    chosen = _best(job, [d for d in wanted if d not in elsewhere], looked)
+    bases = _bases(agent, job, {base for each in chosen for base in each.bases} | set(elsewhere))
+    chosen = [each for each in chosen if bases.issuperset(each.bases)]
+    _undo(agent, chosen)
+    taken = bases.intersection(elsewhere)
+    for digest in taken:
+        agent.ask({"ask": "take", "digest": digest.encoded})
+    return chosen, taken
+
+
+def _best(job: Job, wanted: Sequence[Digest], looked: _Looked) -> list[Difference]:
+    """Return the deltas of layers that are worth being sent."""
     if job.differences is None:
         return []
     there = alike(job.plan.image.names, job.plan.image.diff_ids, job.site)
@@ -327,11 +349,13 @@ def _differences(
         # What has begun to arrive goes on.
         if not looked.begun.get(digest):
             found.append(job.differences.best(digest, there, looked.compressions))
-    chosen = [each for each in found if each]
-    bases = _bases(agent, job, {base for each in chosen for base in each.bases})
-    chosen = [each for each in chosen if bases.issuperset(each.bases)]
+    return [each for each in found if each]
+
+
+def _undo(agent: Agent, chosen: Sequence[Difference]) -> None:
+    """Bring deltas, and have the layers made of them."""
     if not chosen:
-        return []
+        return
     kept = _look(agent, [each.digest for each in chosen])
     for each in chosen:
         if each.digest not in kept.whole:
@@ -342,7 +366,6 @@ def _differences(
             agent.answer()
         undo = {"delta": each.digest.encoded, "digest": each.result.encoded}
         agent.ask({"ask": "undo", **undo})
-    return chosen
 
 
 def _bases(agent: Agent, job: Job, wanted: set[Digest]) -> set[Digest]:

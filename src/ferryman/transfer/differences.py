@@ -3,7 +3,7 @@
 import hashlib
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ _SMALL = 64 << 10
 _CANDIDATES = 64
 # Of those that are compressed here, which costs to be looked at what it costs to unpack them.
 _PACKED = 6
+# Nor is another one looked at where one has so much of a layer.
+_ENOUGH = 0.75
 # A base of so much less than a layer cannot have much of it.
 _LEAST = 0.02
 _SAMPLE = 256 << 10
@@ -74,9 +76,16 @@ class Differences:
             new = opened(target) if candidates else None
             if new is None:
                 return None
-            here = {digest: fd for digest in candidates if (fd := opened(digest)) is not None}
-            sketches = {digest: self._sketch(digest, fd) for digest, fd in here.items()}
-            bases = tuple(sketch.nearest(self._sketch(target, new), sketches))
+            wanted = self._sketch(target, new)
+            here: dict[Digest, int] = {}
+            sketches: dict[Digest, sketch.Sketch] = {}
+            for digest in candidates:
+                if self._packed(digest) and _have_enough(wanted, sketches.values()):
+                    continue
+                fd = opened(digest)
+                if fd is not None:
+                    here[digest], sketches[digest] = fd, self._sketch(digest, fd)
+            bases = tuple(sketch.nearest(wanted, sketches))
             compression = encode.choose(list(compressions))
             key = target, bases, compression
             if key not in self._made:
@@ -96,17 +105,25 @@ class Differences:
             size = self._tars.known_size(digest) if stored else None
             if stored is None or size is None or size < wanted * _LEAST:
                 continue
-            if stored.compression != "none":
+            if self._packed(digest):
                 if not packed:
                     continue
                 packed -= 1
             left -= 1
             yield digest
 
+    def _packed(self, digest: Digest) -> bool:
+        stored = self._tars.stored(digest)
+        return stored is not None and stored.compression != "none"
+
     def _sketch(self, digest: Digest, fd: int) -> sketch.Sketch:
         if digest not in self._sketches:
             self._sketches[digest] = sketch.sketch(fd, os.fstat(fd).st_size)
         return self._sketches[digest]
+
+
+def _have_enough(target: sketch.Sketch, bases: Iterable[sketch.Sketch]) -> bool:
+    return any(sketch.share(target, base) >= _ENOUGH for base in bases)
 
 
 class _TooLarge(Exception):

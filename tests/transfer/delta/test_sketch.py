@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ferryman.transfer.delta.sketch import nearest, of_files, sketch
+from ferryman.transfer.delta.sketch import nearest, of_files, share, sketch
 from tests.transfer.delta.pairs import opened, tarred
 
 
@@ -24,6 +24,15 @@ def test_the_most_alike_goes_first() -> None:
     assert nearest(target, bases, limit=1) == ["old"]
     assert nearest(target, {}) == []
     assert nearest(target, {"python": bases["python"]}) == []
+
+
+def test_how_much_one_has() -> None:
+    target = of_files(named("site", 100))
+    assert share(target, target) == 1
+    # Those of another size count half.
+    assert share(target, of_files(named("site", 100, 999))) == 0.5
+    assert 0.4 < share(target, of_files(named("site", 50))) < 0.6
+    assert share(target, of_files([])) == share(of_files([]), target) == 0
 
 
 def test_several_that_complete_each_other() -> None:

@@ -347,7 +347,9 @@ class Agent:
         try:
             with tarfile.open(fileobj=saving.stdout, mode="r|") as archive:
                 for member in archive:
-                    if wanted and member.isfile() and _may_be_layer(member.name):
+                    if not wanted:
+                        break  # the rest of a large image is not worth being read
+                    if member.isfile() and _may_be_layer(member.name):
                         self._take_base(archive.extractfile(member), wanted)
         except tarfile.TarError:
             pass

@@ -61,6 +61,23 @@ def of_files(files: Iterable[tuple[bytes, int]]) -> Sketch:
     return {key: Drawn(sizes[key], max(sizes[key], least)) for key in drawn}
 
 
+def share(target: Sketch, base: Sketch) -> float:
+    """Return which part of a target's bytes a base has, as `nearest` counts them: 0 to 1."""
+    whole = _weight(target)
+    return _shared(target, base, set(target)) / whole if whole else 0
+
+
+def _shared(target: Sketch, base: Sketch, wanted: set[int]) -> float:
+    return sum(
+        target[key].weight / (1 if base[key].size == target[key].size else 2)
+        for key in wanted & base.keys()
+    )
+
+
+def _weight(target: Sketch) -> float:
+    return sum(file.weight for file in target.values())
+
+
 def nearest(target: Sketch, bases: Mapping[K, Sketch], limit: int = 3) -> list[K]:
     """Return the bases that have most of a target's bytes, by their files' names; the best first.
 
@@ -70,17 +87,13 @@ def nearest(target: Sketch, bases: Mapping[K, Sketch], limit: int = 3) -> list[K
     chosen: list[K] = []
     wanted = set(target)
 
-    def shared(base: K) -> float:
-        old = bases[base]
-        return sum(
-            target[key].weight / (1 if old[key].size == target[key].size else 2)
-            for key in wanted & old.keys()
-        )
+    def had(base: K) -> float:
+        return _shared(target, bases[base], wanted)
 
-    enough = _LEAST * sum(file.weight for file in target.values())
+    enough = _LEAST * _weight(target)
     while wanted and len(chosen) < limit:
-        best = max(bases, key=shared, default=None)
-        if best is None or shared(best) <= enough:
+        best = max(bases, key=had, default=None)
+        if best is None or had(best) <= enough:
             break
         chosen.append(best)
         wanted -= bases[best].keys()
