@@ -325,31 +325,42 @@ def _differences(
 
     Return both: all of them are whole there now.
     """
-    chosen = _best(job, [d for d in wanted if d not in elsewhere], looked)
-    bases = _bases(agent, job, {base for each in chosen for base in each.bases} | set(elsewhere))
-    chosen = [each for each in chosen if bases.issuperset(each.bases)]
-    _undo(agent, chosen)
-    taken = bases.intersection(elsewhere)
+    chosen = _chosen(job, [d for d in wanted if d not in elsewhere], looked)
+    needed = {base for bases in chosen.values() for base in bases} | set(elsewhere)
+    begun = _ask_for(agent, job, needed)
+    # The engine there saves meanwhile.
+    found = [_made(job, digest, bases, looked) for digest, bases in chosen.items()]
+    there = _found(agent, job, needed) if begun else set()
+    made = [each for each in found if each and there.issuperset(each.bases)]
+    _undo(agent, made)
+    taken = there.intersection(elsewhere)
     for digest in taken:
         agent.ask({"ask": "take", "digest": digest.encoded})
-    return chosen, taken
+    return made, taken
 
 
-def _best(job: Job, wanted: Sequence[Digest], looked: _Looked) -> list[Difference]:
-    """Return the deltas of layers that are worth being sent."""
+def _chosen(
+    job: Job, wanted: Sequence[Digest], looked: _Looked
+) -> dict[Digest, tuple[Digest, ...]]:
+    """Return the layers that deltas are worth being made of, and of which others there."""
     if job.differences is None:
-        return []
+        return {}
     there = alike(job.plan.image.names, job.plan.image.diff_ids, job.site)
     if job.engine.name != "docker":
         # What keeps layers as they came gives out as tars only those that it knows by diff IDs.
         plain = job.site.blobs
         there = [each for each in there if each in plain] + sorted(plain)
-    found = []
-    for digest in wanted:
-        # What has begun to arrive goes on.
-        if not looked.begun.get(digest):
-            found.append(job.differences.best(digest, there, looked.compressions))
-    return [each for each in found if each]
+    # What has begun to arrive goes on.
+    fresh = [digest for digest in wanted if not looked.begun.get(digest)]
+    found = {digest: job.differences.bases(digest, there) for digest in fresh}
+    return {digest: bases for digest, bases in found.items() if bases}
+
+
+def _made(
+    job: Job, digest: Digest, bases: tuple[Digest, ...], looked: _Looked
+) -> Difference | None:
+    assert job.differences
+    return job.differences.made(digest, bases, looked.compressions)
 
 
 def _undo(agent: Agent, chosen: Sequence[Difference]) -> None:
@@ -368,25 +379,29 @@ def _undo(agent: Agent, chosen: Sequence[Difference]) -> None:
         agent.ask({"ask": "undo", **undo})
 
 
-def _bases(agent: Agent, job: Job, wanted: set[Digest]) -> set[Digest]:
-    """Have layers taken out of images there; return those that were found."""
-    found: set[Digest] = set()
-    if job.engine.name == PYTHON and wanted:
-        answer = agent.ask({"ask": "base", "command": None, "layers": sorted(wanted)})
-        said = answer.get("found")
-        return {each for each in wanted if isinstance(said, list) and each in said}
-    while left := wanted - found:
-        image = max(job.site.images, key=lambda i: len(left & set(i.diff_ids)), default=None)
-        if image is None or not left & set(image.diff_ids):
-            return found
+def _ask_for(agent: Agent, job: Job, wanted: set[Digest]) -> bool:
+    """Have layers taken out of the image that has most of them; tell whether one has any."""
+    command = None
+    if job.engine.name != PYTHON:
+        image = max(job.site.images, key=lambda i: len(wanted & set(i.diff_ids)), default=None)
+        if image is None or not wanted & set(image.diff_ids):
+            return False
         command = [*job.engine.command.split(), "save", str(image.id)]
-        answer = agent.ask({"ask": "base", "command": command, "layers": sorted(left)})
-        said = answer.get("found")
-        new = {each for each in left if isinstance(said, list) and each in said}
-        if not new:
-            return found
+    if wanted:
+        agent.say({"ask": "base", "command": command, "layers": sorted(wanted)})
+    return bool(wanted)
+
+
+def _found(agent: Agent, job: Job, wanted: set[Digest]) -> set[Digest]:
+    """Return the layers that were found there, in as many images as it takes."""
+    found: set[Digest] = set()
+    while True:
+        said = agent.answer().get("found")
+        new = {each for each in wanted - found if isinstance(said, list) and each in said}
         found |= new
-    return found
+        more = new and job.engine.name != PYTHON and wanted - found
+        if not more or not _ask_for(agent, job, more):
+            return found
 
 
 def _load(

@@ -54,45 +54,59 @@ class Differences:
             if each:
                 os.close(each.fd)
 
-    def best(
-        self, target: Digest, there: Sequence[Digest], compressions: Collection[str]
-    ) -> Difference | None:
-        """Return the delta that makes a layer of some that are there, the likeliest first.
+    def bases(self, target: Digest, there: Sequence[Digest]) -> tuple[Digest, ...]:
+        """Return of which layers that are there one is best made, of those the likeliest first.
 
-        None where it would not be smaller than the layer, compressed.  Raises InvalidArchive.
+        None are returned where none has enough of it.
         """
         with self._lock, ExitStack() as stack:
-
-            def opened(digest: Digest) -> int | None:
-                try:
-                    fd = self._tars.open(digest)
-                except StoreError:
-                    # Without it, or without room for it, whole layers go.
-                    return None
-                stack.callback(os.close, fd)
-                return fd
-
             candidates = list(self._candidates(target, there))
-            new = opened(target) if candidates else None
+            new = self._opened(target, stack) if candidates else None
             if new is None:
-                return None
+                return ()
             wanted = self._sketch(target, new)
-            here: dict[Digest, int] = {}
             sketches: dict[Digest, sketch.Sketch] = {}
             for digest in candidates:
                 if self._packed(digest) and _have_enough(wanted, sketches.values()):
                     continue
-                fd = opened(digest)
+                fd = self._opened(digest, stack)
                 if fd is not None:
-                    here[digest], sketches[digest] = fd, self._sketch(digest, fd)
-            bases = tuple(sketch.nearest(wanted, sketches))
-            compression = encode.choose(list(compressions))
-            key = target, bases, compression
+                    sketches[digest] = self._sketch(digest, fd)
+            return tuple(sketch.nearest(wanted, sketches))
+
+    def made(
+        self, target: Digest, bases: tuple[Digest, ...], compressions: Collection[str]
+    ) -> Difference | None:
+        """Return the delta that makes a layer of its bases.
+
+        None where it would not be smaller than the layer, compressed.  Raises InvalidArchive.
+        """
+        compression = encode.choose(list(compressions))
+        key = target, bases, compression
+        if not bases:
+            return None
+        with self._lock, ExitStack() as stack:
             if key not in self._made:
-                layers = [encode.Layer(each, here[each], f"layer {each.short}") for each in bases]
-                made = encode.Layer(target, new, f"layer {target.short}")
-                self._made[key] = _written(layers, made, compression) if bases else None
+                layers = [self._layer(digest, stack) for digest in bases]
+                new = self._layer(target, stack)
+                whole = [layer for layer in layers if layer]
+                if new is None or len(whole) < len(layers):
+                    return None
+                self._made[key] = _written(whole, new, compression)
             return self._made[key]
+
+    def _layer(self, digest: Digest, stack: ExitStack) -> encode.Layer | None:
+        fd = self._opened(digest, stack)
+        return None if fd is None else encode.Layer(digest, fd, f"layer {digest.short}")
+
+    def _opened(self, digest: Digest, stack: ExitStack) -> int | None:
+        try:
+            fd = self._tars.open(digest)
+        except StoreError:
+            # Without it, or without room for it, whole layers go.
+            return None
+        stack.callback(os.close, fd)
+        return fd
 
     def _candidates(self, target: Digest, there: Sequence[Digest]) -> Iterator[Digest]:
         """Yield the layers there that may be bases of one, and are here too."""
