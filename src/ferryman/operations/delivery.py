@@ -15,10 +15,9 @@ from ferryman.transfer.inventory import Held
 from ferryman.transfer.line import Pace
 from ferryman.transfer.plan import Plan, plan
 from ferryman.transfer.pressed import Pressed
-from ferryman.transfer.probe import Engine, Far, probe, refused
+from ferryman.transfer.probe import PYTHON, probe
 from ferryman.transfer.verify import verify
 
-_PYTHON = (3, 6)
 _SPARE = 64 << 20
 _PULLING = ("podman", "nerdctl", "ctr")
 
@@ -53,14 +52,14 @@ class Delivery:
         self._tell = tell
         tell("Looking", 0, 0)
         self._far = probe(channel)
-        self._engine = engine_of(channel, self._far, means.via)
-        if self._engine.name == by_agent.PYTHON:
+        self._engine = engines.chosen(channel, self._far, means.via)
+        if self._engine.name == PYTHON:
             self._site = by_agent.site(channel)
         else:
             self._site = engines.inventory(channel, self._engine)
         self._pulls = self._engine.containerd or self._engine.name in _PULLING
         self._fetcher = ""
-        if means.depot and not self._pulls and self._engine.name != by_agent.PYTHON:
+        if means.depot and not self._pulls and self._engine.name != PYTHON:
             self._fetcher = by_bucket.fetcher(channel, self._far, means.depot.what)
 
     def bring(self, cargo: Cargo) -> tuple[Plan, int]:
@@ -83,7 +82,7 @@ class Delivery:
     def _way(self) -> str:
         if self._means.depot:
             return "bucket"
-        if self._engine.name == by_agent.PYTHON:
+        if self._engine.name == PYTHON:
             return "layout"
         if self._means.from_registry:
             return "registry"
@@ -98,7 +97,7 @@ class Delivery:
         channel, pace = self._channel, self._means.pace
         if planned.way == "layout":
             return by_agent.keep(channel, self._job(cargo, planned), pace, heard)
-        if self._engine.name == by_agent.PYTHON and (depot := self._means.depot):
+        if self._engine.name == PYTHON and (depot := self._means.depot):
             return by_bucket.keep(channel, self._job(cargo, planned), depot, pace, heard)
         if self._by_diff_ids():
             saved, planned = cargo.plain(planned)
@@ -168,7 +167,7 @@ class Delivery:
         free = self._far.free or 0
         needed = sum(step.layer.size for step in planned.missing)
         known = all(step.layer.id.algorithm == "sha256" for step in planned.missing)
-        return known and _has_python(self._far) and free > 2 * needed + _SPARE
+        return known and self._far.has_python and free > 2 * needed + _SPARE
 
     def _check(self, cargo: Cargo) -> None:
         self._tell("Verifying", 0, 0)
@@ -195,28 +194,3 @@ class Delivery:
             raise self._channel.error(
                 f"no room for {cargo.name}: it needs {needed} bytes, and {free} are free"
             )
-
-
-def engine_of(channel: Channel, far: Far, via: str = "") -> Engine:
-    """Return the engine there that is meant, or the first that may be used; raises HostError."""
-    if via:
-        if via == by_agent.PYTHON and _has_python(far):
-            return Engine(via, False, "")
-        engine = far.engine(via)
-        if via in far.silent:
-            raise refused(channel, via)
-        if engine is None:
-            raise channel.error(f"there is no {via} that may be used")
-        return engine
-    if far.engines:
-        return far.engines[0]
-    if far.silent:
-        # A layout is for where there is none, not for where it is another user's.
-        raise refused(channel, far.silent[0])
-    if _has_python(far):
-        return Engine(by_agent.PYTHON, False, "")
-    raise channel.error("there is no docker, podman, nerdctl, ctr, ferry or python3 to be used")
-
-
-def _has_python(far: Far) -> bool:
-    return far.python is not None and far.python >= _PYTHON

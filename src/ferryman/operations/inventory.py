@@ -4,14 +4,12 @@ import os
 
 from ferryman.archive import read
 from ferryman.archive.stream import FileStream, PipeStream, Stream
-from ferryman.operations.delivery import engine_of
 from ferryman.store.layout import Store
 from ferryman.transfer import by_agent, engines, inventory
-from ferryman.transfer.by_agent import PYTHON
 from ferryman.transfer.channel import opened
 from ferryman.transfer.inventory import InvalidInventory, Inventory
 from ferryman.transfer.place import Place
-from ferryman.transfer.probe import probe
+from ferryman.transfer.probe import PYTHON, probe
 
 
 def of_store(store: Store) -> bytes:
@@ -22,7 +20,7 @@ def of_store(store: Store) -> bytes:
 def of_host(place: Place, via: str = "") -> bytes:
     """Return the inventory of an engine that ssh reaches, as a file; raises HostError."""
     with opened(place) as channel:
-        engine = engine_of(channel, probe(channel), via)
+        engine = engines.chosen(channel, probe(channel), via)
         if engine.name not in ("docker", "podman", "ferry", PYTHON):
             raise channel.error(f"{engine.name} does not say what it has")
         if engine.name == PYTHON:

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from ferryman.archive.stream import PipeStream
 from ferryman.errors import FerryError
 from ferryman.operations import load
-from ferryman.operations.delivery import engine_of
 from ferryman.operations.progress import Progress, silent
 from ferryman.store.layout import Store
-from ferryman.transfer import inventory
-from ferryman.transfer.by_agent import PYTHON
+from ferryman.transfer import engines, inventory
 from ferryman.transfer.channel import SILENCE, Channel, end, opened
 from ferryman.transfer.place import Place
-from ferryman.transfer.probe import Engine, Far, probe
+from ferryman.transfer.probe import PYTHON, Engine, Far, probe
 from ferryman.transfer.program import Program
 
 _SECONDS = 5.0
@@ -37,7 +35,7 @@ def move_here(
     """
     with opened(place, silence=silence) as channel:
         far = probe(channel)
-        engine = engine_of(channel, far, via)
+        engine = engines.chosen(channel, far, via)
         if engine.name in ("ctr", PYTHON):
             raise channel.error(f"{engine.name} does not save what is to be loaded elsewhere")
         process = channel.start(

@@ -33,7 +33,7 @@ from ferryman.transfer.inventory import Held, Inventory, alike
 from ferryman.transfer.line import Line, Pace
 from ferryman.transfer.plan import Plan
 from ferryman.transfer.pressed import FRAME, Pressed
-from ferryman.transfer.probe import Engine
+from ferryman.transfer.probe import PYTHON, Engine
 
 _BOOT = (
     "import sys,tempfile;"
@@ -43,8 +43,6 @@ _BOOT = (
 )
 _PACKAGES = ("ferryman", "ferryman.transfer", "ferryman.transfer.agent", "ferryman.transfer.delta")
 _MODULES = (("ferryman.transfer.agent", "main.py"), ("ferryman.transfer.delta", "undo.py"))
-PYTHON = "python"
-"""What takes the place of an engine's name where there is none."""
 _MAX_ANSWER = 16 << 20
 _LENGTH = struct.Struct(">I")
 _PIECE = 32 << 20

@@ -11,7 +11,7 @@ from ferryman.image.decode import decode
 from ferryman.transfer import inventory as inventories
 from ferryman.transfer.channel import Channel
 from ferryman.transfer.inventory import Held, Inventory
-from ferryman.transfer.probe import Engine
+from ferryman.transfer.probe import ENGINES, PYTHON, Engine, Far, refused
 
 # What is needed of an image, and no more: a host may have thousands.
 _FIELDS = '{"Id":{{json .Id}},"RepoTags":{{json .RepoTags}},"RootFS":{{json .RootFS}}},'
@@ -26,6 +26,31 @@ class _Inspected(msgspec.Struct, frozen=True):
     id: str = msgspec.field(name="Id")
     repo_tags: list[str] | None = msgspec.field(name="RepoTags", default=None)
     rootfs: _RootFS = msgspec.field(name="RootFS", default=_RootFS())
+
+
+def chosen(channel: Channel, far: Far, via: str = "", *, or_python: bool = True) -> Engine:
+    """Return the engine there that is meant by `via`, or the first that may be used.
+
+    Without any, Python stands for one with `or_python`.  Raises HostError.
+    """
+    if via:
+        if via == PYTHON and far.has_python:
+            return Engine(via, False, "")
+        engine = far.engine(via)
+        if via in far.silent:
+            raise refused(channel, via)
+        if engine is None:
+            raise channel.error(f"there is no {via} that may be used")
+        return engine
+    if far.engines:
+        return far.engines[0]
+    if far.silent:
+        # A layout is for where there is none, not for where it is another user's.
+        raise refused(channel, far.silent[0])
+    if or_python and far.has_python:
+        return Engine(PYTHON, False, "")
+    names = [*ENGINES, *(["python3"] if or_python else [])]
+    raise channel.error(f"there is no {', '.join(names[:-1])} or {names[-1]} to be used")
 
 
 def inventory(channel: Channel, engine: Engine) -> Inventory:

@@ -9,6 +9,9 @@ from ferryman.transfer.channel import Channel, HostError, last_line
 ENGINES = ("docker", "podman", "nerdctl", "ctr", "ferry")
 """The engines that images are moved to, the first that is there before the others."""
 _FETCHERS = ("curl", "wget", "busybox")
+PYTHON = "python"
+"""What takes the place of an engine's name where there is none, and Python keeps the images."""
+_OLDEST = (3, 6)
 _LIMIT = 256 << 10
 _SECONDS = 120.0
 
@@ -86,6 +89,11 @@ class Far(NamedTuple):
     """Engines that are installed there, and do not answer this user."""
     fetchers: tuple[str, ...] = ()
     """What gets URLs: "curl", "wget" (GNU's) or "busybox" (its wget)."""
+
+    @property
+    def has_python(self) -> bool:
+        """Whether there is a Python that runs the agent."""
+        return self.python is not None and self.python >= _OLDEST
 
     def engine(self, name: str) -> Engine | None:
         """Return the engine of a name."""

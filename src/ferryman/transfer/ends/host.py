@@ -16,7 +16,7 @@ from ferryman.transfer.channel import opened
 from ferryman.transfer.ends import archives, programs
 from ferryman.transfer.ends.archives import ArchiveSource
 from ferryman.transfer.place import Place
-from ferryman.transfer.probe import Engine, probe, refused
+from ferryman.transfer.probe import Engine, probe
 from ferryman.transfer.program import FAILED
 
 _REFERENCE = re.compile(r"(ssh://[^/]+)/(.+)")
@@ -43,11 +43,7 @@ def source(there: There) -> Iterator[ArchiveSource]:
     what = f"{there.host.name}/{there.name}"
     with opened(there.host) as channel:
         far = probe(channel)
-        if not far.engines and far.silent:
-            raise refused(channel, far.silent[0])
-        if not far.engines:
-            raise channel.error("there is no docker, podman, nerdctl, ctr or ferry to be used")
-        engine = far.engines[0]
+        engine = engines.chosen(channel, far, or_python=False)
         if engine.name != "ctr" and engines.image(channel, engine, there.name) is None:
             raise ImageNotFound(f"{what}: {engine.name} there has no such image")
         start = partial(channel.start, _save(engine, there.name, pressed=far.zstd))
