@@ -239,6 +239,11 @@ def test_names(net: Ferry) -> None:
     assert found(both, "there") == address(net, there, "far")
     assert found(here, "there") == found(there, "here") == ""
     assert "1 packets received" in inside(net, both, "ping -c 1 -W 5 there")
+    net("rename", "here", "moored")
+    until(lambda: found(both, "moored") == own)
+    assert found(both, "quay") == found(both, here[:12]) == own
+    assert found(both, "here") == ""
+    assert found(here, "both") == address(net, both, "net")
 
 
 def test_connect_and_disconnect_what_runs(net: Ferry, subnet: str) -> None:

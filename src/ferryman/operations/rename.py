@@ -3,7 +3,7 @@
 import msgspec
 
 from ferryman.errors import FerryError
-from ferryman.runtime import record
+from ferryman.runtime import network, record
 from ferryman.store.layout import Store
 
 
@@ -20,5 +20,7 @@ def rename(store: Store, text: str, name: str) -> None:
     with record.names_locked(store):
         record.check_name(store, name)
         with record.container_locked(store, container.id):
-            now = record.read(store, container.id)
-            record.write(store, msgspec.structs.replace(now, name=name))
+            before = record.read(store, container.id)
+            after = msgspec.structs.replace(before, name=name)
+            record.write(store, after)
+            network.rename(store, after, before.name)

@@ -17,6 +17,7 @@ from ferryman.runtime.changing import FOLDER, change
 from ferryman.runtime.networks import Network
 from ferryman.runtime.record import Container, Endpoint
 from ferryman.runtime.settings import PortBinding
+from ferryman.store import durable
 
 _NAMES = f"{FOLDER}/aardvark-dns"
 _SERVER = f"{_NAMES}/aardvark.pid"
@@ -65,6 +66,28 @@ def teardown(
     # Without a port it would leave the network's chain for ports, which others may have needed.
     request = _request(container, network, endpoint, ports or _ANY_PORT, main=True)
     _call("teardown", namespace, request, network)
+
+
+def rename(network: Network, container_id: str, old: str, new: str) -> None:
+    """Have the name server of a network know a container by another name."""
+    path = f"{_NAMES}/{network.interface}"
+    try:
+        with open(path, encoding="ascii") as f:
+            lines = f.read().splitlines()
+        # ID, addresses, the names with commas between.
+        for i, line in enumerate(lines):
+            if line.startswith(f"{container_id} "):
+                rest, _, names = line.rpartition(" ")
+                known = [new if name == old else name for name in names.split(",")]
+                lines[i] = f"{rest} {','.join(known)}"
+        # Not beside it: all that lies there is a network.
+        durable.replace(path, "\n".join([*lines, ""]).encode(), aside=f"{FOLDER}/names.new")
+        with open(_SERVER, encoding="ascii") as f:
+            server = record.process(int(f.read()))
+    except (OSError, ValueError):
+        return  # nobody is in it, or the server has died
+    if server:
+        os.kill(server.pid, signal.SIGHUP)  # it looks at what there is anew
 
 
 def forget_names(network: Network) -> None:

@@ -222,6 +222,16 @@ def _carried(
     return {name: place}, published
 
 
+def rename(store: Store, container: Container, old: str) -> None:
+    """Have the networks of a container that runs know it by its new name; raises StoreError."""
+    state = record.read_state(store, container.id)
+    known = [network for network, _, _ in _parts(store, state) if network.names]
+    if state.up and known:
+        with changing():
+            for network in known:
+                netavark.rename(network, container.id, old, container.name)
+
+
 def clear(store: Store) -> None:
     """Take back what containers that are in no network any more have left in those of a store.
 
