@@ -65,6 +65,9 @@ def main() -> int:
     parser.add_argument("--pair", default="binary", help="of benchmarks.delta (%(default)s)")
     parser.add_argument("--rate", default=_RATE, help="of the slow line (%(default)s)")
     parser.add_argument(
+        "--newer", action="store_true", help="docker 26, here and there, and nothing else"
+    )
+    parser.add_argument(
         "--pulled", action="store_true", help="images from a registry, to docker alone"
     )
     parser.add_argument("--fleet", action="store_true", help="what more hosts cost the sender")
@@ -79,18 +82,19 @@ def main() -> int:
             elif options.pulled:
                 _pulled(stack, folder, options.pair, options.rate)
             else:
-                _measure(stack, folder, options.pair, options.rate)
+                _measure(stack, folder, options.pair, options.rate, newer=options.newer)
     finally:
         remove(folder)
     return 0
 
 
-def _measure(stack: ExitStack, folder: Path, name: str, rate: str) -> None:
+def _measure(stack: ExitStack, folder: Path, name: str, rate: str, *, newer: bool) -> None:
     made = stack.enter_context(network(folder / "net"))
     ferry = made.command(str(Path(sys.executable).with_name("ferry")), "--root", f"{folder}/store")
     _images(ferry, folder, name)
     (folder / "here").mkdir()
-    with host(made, "here", 2) as own, with_docker(own, folder / "d0") as docker:
+    root = _newer_docker() if newer else None
+    with host(made, "here", 2) as own, with_docker(own, folder / "d0", root) as docker:
         podman = _podman(folder / "p0")
         here = Here(made, folder, own, ferry, docker, podman)
         for engine in (docker, podman):
@@ -98,6 +102,11 @@ def _measure(stack: ExitStack, folder: Path, name: str, rate: str) -> None:
         for slow in (False, True):
             print(f"\n{rate if slow else 'As fast as the machine'}", flush=True)
             print(f"  {'':44} {'first':>22} {'second':>22}", flush=True)
+            if root:
+                for containerd in (False, True):
+                    number = 40 + 2 * containerd + slow
+                    _with_newer(here, number, rate if slow else "", root, containerd=containerd)
+                continue
             _with_docker(here, 10 + slow, rate if slow else "")
             _with_podman(here, 20 + slow, rate if slow else "")
             _with_ferry(here, 30 + slow, rate if slow else "")
@@ -223,6 +232,29 @@ def _with_docker(here: Here, number: int, rate: str) -> None:
         _row(far, Way("ferry move: docker and python3", _moving(here, far), forget))
 
 
+def _with_newer(here: Here, number: int, rate: str, root: Path, *, containerd: bool) -> None:
+    with (
+        host(here.network, f"newer{number}", number) as far,
+        with_docker(far, here.folder / f"n{number}", root, containerd) as docker,
+    ):
+        far.give("zstd")
+        _shape(here.network, far, number, rate)
+
+        def forget() -> None:
+            docker.run("rmi", "-f", _OLD, _NEW, check=False)
+            docker.run("system", "prune", "-af", check=False)
+
+        kind = "in containerd" if containerd else "graph drivers"
+        _row(far, Way(f"ferry move: docker 26, {kind}", _moving(here, far), forget))
+        script = f"docker save {{}} | ssh -F {here.network.config} {far.name} docker load"
+        _row(far, Way("docker save | ssh docker load", _script(here, script), forget))
+
+
+def _newer_docker() -> Path:
+    done = subprocess.run([_ROOT / "scripts/make-buildkit"], stdout=subprocess.PIPE, check=True)
+    return Path(done.stdout.decode().strip())
+
+
 def _with_podman(here: Here, number: int, rate: str) -> None:
     with host(here.network, f"podman{number}", number) as far:
         podman = _podman(here.folder / f"p{number}")
@@ -298,6 +330,9 @@ def _moving(here: Here, far: Host) -> Callable[[str], None]:
 
 def _script(here: Here, script: str, env: Mapping[str, str] | None = None) -> Callable[[str], None]:
     env = env or here.docker.env
+    # The client is of the daemon's version.
+    places = [os.path.dirname(here.docker.argv[0]), os.environ["PATH"]]
+    env = {**env, "PATH": os.pathsep.join(filter(None, places))}
     command = here.network.command("bash", "-o", "pipefail", "-c", env=env)
     return lambda image: _ran(command.run(script.format(image)))
 

@@ -27,7 +27,8 @@ from tests.peers.hosts import (
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 NAME = "ferry-test/app:1"
-LARGE = 8 << 20
+# Enough to say that it works; an image of 500 MB by hand.
+LARGE = int(os.environ.get("FERRY_TEST_MEGABYTES", "8")) << 20
 
 
 @pytest.fixture(scope="module")
