@@ -38,6 +38,8 @@ from benchmarks.delta import pair  # noqa: E402
 
 _OLD, _NEW = "ferry-bench/app:1", "ferry-bench/app:2"
 _RATE = "100mbit"
+_LATE = 25
+"""Milliseconds, each way."""
 
 
 class Way(NamedTuple):
@@ -110,6 +112,9 @@ def _measure(stack: ExitStack, folder: Path, name: str, rate: str, *, newer: boo
             _with_docker(here, 10 + slow, rate if slow else "")
             _with_podman(here, 20 + slow, rate if slow else "")
             _with_ferry(here, 30 + slow, rate if slow else "")
+        if not root:
+            print(f"\n{rate} and {2 * _LATE} ms", flush=True)
+            _with_delay(here, 50, rate)
 
 
 def _pulled(stack: ExitStack, folder: Path, name: str, rate: str) -> None:
@@ -248,6 +253,34 @@ def _with_newer(here: Here, number: int, rate: str, root: Path, *, containerd: b
         _row(far, Way(f"ferry move: docker 26, {kind}", _moving(here, far), forget))
         script = f"docker save {{}} | ssh -F {here.network.config} {far.name} docker load"
         _row(far, Way("docker save | ssh docker load", _script(here, script), forget))
+
+
+def _with_delay(here: Here, number: int, rate: str) -> None:
+    with (
+        host(here.network, f"late{number}", number) as far,
+        with_docker(far, here.folder / f"l{number}") as docker,
+    ):
+        far.give("zstd")
+        _shape(here.network, far, number, rate)
+        late = Network(here.folder / "late", here.network.namespace)
+        late.folder.mkdir()
+        relay = f"{sys.executable} {_ROOT}/benchmarks/delay.py %h %p {_LATE}"
+        late.config.write_text(f"Include {here.network.config}\nHost *\n ProxyCommand {relay}\n")
+        ferry = late.command(*here.ferry.argv[3:])
+        here = here._replace(network=late, ferry=ferry)
+
+        def forget() -> None:
+            docker.run("rmi", "-f", _OLD, _NEW, check=False)
+            docker.run("system", "prune", "-af", check=False)
+
+        _row(far, Way("ferry move: docker", _moving(here, far), forget))
+        ssh = f"ssh -F {late.config} {far.name}"
+        for pipe, undo in (("", ""), ("zstd -3 -T0 -q | ", "zstd -dq | ")):
+            script = f"docker save {{}} | {pipe}{ssh} '{undo}docker load'"
+            name = f"docker save | {pipe}ssh {undo}docker load"
+            _row(far, Way(name, _script(here, script), forget))
+        far.give("python3")
+        _row(far, Way("ferry move: docker and python3", _moving(here, far), forget))
 
 
 def _newer_docker() -> Path:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -161,6 +162,9 @@ def network(folder: Path) -> Iterator[Network]:
             pytest.skip(f"{program} is not installed")
     if os.getuid():
         pytest.skip("network namespaces need root")
+    # A worker may come back to a module of tests, whose first network is gone.
+    if folder.exists() and os.listdir(folder):
+        folder = Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
     # Of all that run at once, each has names of its own.
     made = Network(folder, f"ferry-{os.getpid()}-{folder.name}"[:40])
     folder.mkdir(exist_ok=True)

@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -109,13 +110,14 @@ class Buckets(NamedTuple):
 
 
 @contextmanager
-def running(folder: Path, ip: str = "127.0.0.1", within: tuple[str, ...] = ()) -> Iterator[Buckets]:
-    """Run an object store on ports of loopback; all that it writes is in `folder`.
+def running(above: Path, ip: str = "127.0.0.1", within: tuple[str, ...] = ()) -> Iterator[Buckets]:
+    """Run an object store on ports of loopback; all that it writes is in a new folder in `above`.
 
     With `within`, which brings a command to another network, it is there, and reached by `ip`.
     """
     if importlib.util.find_spec("swift") is None:
         pytest.skip("swift is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="swift-", dir=above))
     (folder / "devices/one").mkdir(parents=True)
     (folder / "swift.conf").write_text(_SECRETS)
     kinds = ("account", "container", "object", "proxy")

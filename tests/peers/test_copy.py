@@ -303,7 +303,7 @@ def test_what_is_missing_or_wrong_is_one_line(
 
 @pytest.fixture(scope="session")
 def buckets(private: Path) -> Iterator[Buckets]:
-    with swift.running(private / "swift") as found:
+    with swift.running(private) as found:
         found.ask("PUT", "/images")
         yield found
 

@@ -87,7 +87,7 @@ class Store(NamedTuple):
 def buckets(hosts: Network, private: Path) -> Iterator[tuple[Host, swift.Buckets]]:
     with (
         host(hosts, "store", 2) as at,
-        swift.running(private / "swift", at.address, at.within) as made,
+        swift.running(private, at.address, at.within) as made,
     ):
         yield at, made
 
