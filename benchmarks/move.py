@@ -229,7 +229,8 @@ def _with_docker(here: Here, number: int, rate: str) -> None:
                 Way(f"docker save | {pipe}ssh {undo}docker load", _script(here, script), forget),
             )
         script = (
-            f"skopeo copy -q --dest-tls-verify=false docker-daemon:{{0}} docker://{registry}/{{0}} "
+            f"skopeo copy -q --src-daemon-host {here.docker.env['DOCKER_HOST']} "
+            f"--dest-tls-verify=false docker-daemon:{{0}} docker://{registry}/{{0}} "
             f"&& {ssh} 'docker pull -q {registry}/{{0}} && docker tag {registry}/{{0}} {{0}}'"
         )
         _row(far, Way("skopeo copy to a registry; docker pull", _script(here, script), forget))
