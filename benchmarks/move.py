@@ -67,6 +67,9 @@ def main() -> int:
     parser.add_argument("--pair", default="binary", help="of benchmarks.delta (%(default)s)")
     parser.add_argument("--rate", default=_RATE, help="of the slow line (%(default)s)")
     parser.add_argument(
+        "--rounds", type=int, default=0, help="of first moves to docker, in turns with docker save"
+    )
+    parser.add_argument(
         "--newer", action="store_true", help="docker 26, here and there, and nothing else"
     )
     parser.add_argument(
@@ -84,37 +87,73 @@ def main() -> int:
             elif options.pulled:
                 _pulled(stack, folder, options.pair, options.rate)
             else:
-                _measure(stack, folder, options.pair, options.rate, newer=options.newer)
+                root = _newer_docker() if options.newer else None
+                here = _here(stack, folder, options.pair, root)
+                if options.rounds:
+                    _first_moves(here, options.rounds, root)
+                else:
+                    _measure(here, options.rate, root)
     finally:
         remove(folder)
     return 0
 
 
-def _measure(stack: ExitStack, folder: Path, name: str, rate: str, *, newer: bool) -> None:
+def _here(stack: ExitStack, folder: Path, name: str, root: Path | None) -> Here:
     made = stack.enter_context(network(folder / "net"))
     ferry = made.command(str(Path(sys.executable).with_name("ferry")), "--root", f"{folder}/store")
     _images(ferry, folder, name)
     (folder / "here").mkdir()
-    root = _newer_docker() if newer else None
-    with host(made, "here", 2) as own, with_docker(own, folder / "d0", root) as docker:
-        podman = _podman(folder / "p0")
-        here = Here(made, folder, own, ferry, docker, podman)
-        for engine in (docker, podman):
-            engine.run("load", "-q", input=ferry.run("save", _OLD, _NEW).stdout)
-        for slow in (False, True):
-            print(f"\n{rate if slow else 'As fast as the machine'}", flush=True)
-            print(f"  {'':44} {'first':>22} {'second':>22}", flush=True)
-            if root:
-                for containerd in (False, True):
-                    number = 40 + 2 * containerd + slow
-                    _with_newer(here, number, rate if slow else "", root, containerd=containerd)
-                continue
-            _with_docker(here, 10 + slow, rate if slow else "")
-            _with_podman(here, 20 + slow, rate if slow else "")
-            _with_ferry(here, 30 + slow, rate if slow else "")
-        if not root:
-            print(f"\n{rate} and {2 * _LATE} ms", flush=True)
-            _with_delay(here, 50, rate)
+    own = stack.enter_context(host(made, "here", 2))
+    docker = stack.enter_context(with_docker(own, folder / "d0", root))
+    podman = _podman(folder / "p0")
+    for engine in (docker, podman):
+        engine.run("load", "-q", input=ferry.run("save", _OLD, _NEW).stdout)
+    return Here(made, folder, own, ferry, docker, podman)
+
+
+def _measure(here: Here, rate: str, root: Path | None) -> None:
+    for slow in (False, True):
+        print(f"\n{rate if slow else 'As fast as the machine'}", flush=True)
+        print(f"  {'':44} {'first':>22} {'second':>22}", flush=True)
+        if root:
+            for containerd in (False, True):
+                number = 40 + 2 * containerd + slow
+                _with_newer(here, number, rate if slow else "", root, containerd=containerd)
+            continue
+        _with_docker(here, 10 + slow, rate if slow else "")
+        _with_podman(here, 20 + slow, rate if slow else "")
+        _with_ferry(here, 30 + slow, rate if slow else "")
+    if not root:
+        print(f"\n{rate} and {2 * _LATE} ms", flush=True)
+        _with_delay(here, 50, rate)
+
+
+def _first_moves(here: Here, rounds: int, root: Path | None) -> None:
+    """Print the least time of first moves to docker, and of what users typed before."""
+    with (
+        host(here.network, "first", 60) as far,
+        with_docker(far, here.folder / "f0", root) as docker,
+    ):
+        far.give("zstd")
+        script = f"docker save {{}} | ssh -F {here.network.config} {far.name} docker load"
+        ways = {"ferry move": _moving(here, far), "docker save | ssh": _script(here, script)}
+        # And how long docker takes alone, with an archive that is there already.
+        archive = here.folder / "archive.tar"
+        here.docker.run("save", "-o", archive, _OLD)
+        ways["docker load"] = lambda image: _ran(docker.run("load", "-qi", archive))
+        taken: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, bring in ways.items():
+                docker.run("rmi", "-f", _OLD, check=False)
+                docker.run("system", "prune", "-af", check=False)
+                os.sync()
+                began = time.monotonic()
+                bring(_OLD)
+                taken[name].append(time.monotonic() - began)
+    least = {name: min(each) for name, each in taken.items()}
+    for name, seconds in least.items():
+        share = seconds / least["docker save | ssh"]
+        print(f"  {name:20} {seconds:6.2f} s {share:5.2f} x", flush=True)
 
 
 def _pulled(stack: ExitStack, folder: Path, name: str, rate: str) -> None:
