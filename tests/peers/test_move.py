@@ -31,6 +31,12 @@ NAME = "ferry-test/app:1"
 LARGE = int(os.environ.get("FERRY_TEST_MEGABYTES", "8")) << 20
 
 
+def noise() -> bytes:
+    """Return what cannot be compressed: what is sent of it can be told."""
+    made = random.Random(1)
+    return b"".join(made.randbytes(1 << 20) for _ in range(LARGE >> 20))
+
+
 @pytest.fixture(scope="module")
 def hosts(private: Path) -> Iterator[Network]:
     with network(private / "net") as made:
@@ -45,8 +51,7 @@ def sender(hosts: Network, busybox_tar: Path, tmp_path: Path) -> Sender:
     context = tmp_path / "context"
     context.mkdir()
     for version in (1, 2):
-        # It cannot be compressed: what is sent of it can be told.
-        (context / "large").write_bytes(random.Random(1).randbytes(LARGE))
+        (context / "large").write_bytes(noise())
         (context / "version").write_text(f"{version}\n")
         (context / "small").write_bytes(random.Random(version).randbytes(100_000))
         (context / "Dockerfile").write_text(
@@ -119,7 +124,7 @@ def test_docker_with_python(sender: Sender, hosts: Network, private: Path) -> No
         check(sender, made)
         runs(docker, sender)
         assert moved(sender, made, 1) > LARGE
-        large = random.Random(1).randbytes(LARGE)
+        large = noise()
         changed = large[:1_000_000] + b"changed" + large[1_000_000:]
         assert change(sender, made, changed) < 200_000
         flags = ("run", "--rm", "--network", "none", "ferry-test/app:3", "wc", "-c", "/large")
@@ -208,7 +213,7 @@ def test_ferry(sender: Sender, hosts: Network, tmp_path: Path, python: bool) -> 
             assert there.text("inspect", "-f", "{{.Id}}", image) == ours
             assert there.text("run", "--rm", "--network", "none", image) == str(version)
         if python:
-            large = bytearray(random.Random(1).randbytes(LARGE))
+            large = bytearray(noise())
             large[5_000_000:5_000_100] = bytes(100)
             assert change(sender, made, bytes(large)) < 200_000
             assert not list((made.folder / "cache").rglob("*/*"))
@@ -284,7 +289,7 @@ def test_python_alone(sender: Sender, hosts: Network, skopeo: Command, tmp_path:
     with host(hosts, "pyth", 18, FERRY_ROOT=str(root)) as made:
         made.give("python3")
         check(sender, made)
-        large = bytearray(random.Random(1).randbytes(LARGE))
+        large = bytearray(noise())
         large[5_000_000:5_000_100] = bytes(100)
         assert change(sender, made, bytes(large)) < 200_000
         assert not list((made.folder / "cache").rglob("*/*"))
