@@ -27,7 +27,7 @@ from tests.archives import (
 )
 from tests.disks import small_disk
 from tests.ferry import Ferry
-from tests.images import Made, index, made, member, put_image, small, tar_of
+from tests.images import Made, index, made, member, named, put, put_image, small, tar_of
 from tests.terminal import on_terminal
 
 ONE = small("one", "one:1", "quay.io/one:2")
@@ -474,3 +474,21 @@ def test_a_pipe_by_its_name(ferry: Ferry, tmp_path: Path) -> None:
     writer.start()
     assert lines(ferry, "-i", tmp_path / "fifo") == LOADED[:2]
     writer.join()
+
+
+def test_an_image_that_belongs_to_another(ferry: Ferry) -> None:
+    """One with a name is an image of its own; one without goes where the other goes."""
+    parts: dict[str, bytes] = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}
+    first = put_image(parts, ONE)
+    second = put_image(parts, TWO)
+    content = json.loads(parts.pop(f"blobs/{second['digest'].replace(':', '/')}"))
+    belonging = put(parts, json.dumps({**content, "subject": first}).encode(), second["mediaType"])
+    parts["index.json"] = index(named(first, "one:1"), named(belonging, "two:1"))
+    said = ferry("load", input=packed(parts)).stdout.decode().splitlines()
+    assert said == ["Loaded image: one:1", "Loaded image: two:1"]
+    ferry("rmi", "one:1", "two:1")
+    parts["index.json"] = index(named(first, "one:1"), belonging)
+    assert ferry("load", input=packed(parts)).stdout == b"Loaded image: one:1\n"
+    assert len(ferry.text("images", "-aq").split()) == 1
+    ferry("rmi", "one:1")
+    assert not [path for path in (ferry.root / "image/blobs").rglob("*") if path.is_file()]

@@ -97,7 +97,11 @@ def _read(source: Documents, index: Index) -> list[Candidate]:
         if target.digest not in found:
             found[target.digest] = _candidate(source, target)
         names.setdefault(target.digest, {}).update(dict.fromkeys(_names(source, target)[0]))
-    subjects = {digest: _subject(source, candidate) for digest, candidate in found.items()}
+    # What has a name stands for itself, whatever it says that it belongs to.
+    subjects = {
+        digest: None if names[digest] else _subject(source, candidate)
+        for digest, candidate in found.items()
+    }
     images = [
         candidate._replace(
             names=tuple(names[digest]), companions=_companions(candidate, found, subjects)
