@@ -155,3 +155,22 @@ def test_an_interrupt_just_when_a_volume_has_its_name(tmp_path: Path) -> None:
         sink.write(b"0123456789")
     sink.give_up()
     assert os.listdir(tmp_path) == ["v.001"]
+
+
+def test_ctrl_c_just_when_a_volume_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = os.open
+
+    def opened(path: str, *how: int) -> int:
+        os.close(made(path, *how))
+        raise KeyboardInterrupt
+
+    sink = VolumeSink(f"{tmp_path}/v", 4, 3, lambda number: True, lambda *told: None)
+    monkeypatch.setattr(os, "open", opened)
+    with pytest.raises(KeyboardInterrupt):
+        sink.write(b"1234")
+    monkeypatch.undo()
+    assert os.listdir(tmp_path)
+    sink.give_up()
+    assert not os.listdir(tmp_path)

@@ -114,7 +114,9 @@ class VolumeSink:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
-            with suppress(FileNotFoundError):  # Ctrl-C, just when it had got its name
+        # Ctrl-C may have come just when it had been made, or had got its name.
+        if self.count and self._wanted(self.count):
+            with suppress(FileNotFoundError):
                 os.unlink(self._aside())
 
     def _room(self, size: int) -> int:
