@@ -144,8 +144,7 @@ def _first_moves(here: Here, rounds: int, root: Path | None) -> None:
         taken: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(rounds):
             for name, bring in ways.items():
-                docker.run("rmi", "-f", _OLD, check=False)
-                docker.run("system", "prune", "-af", check=False)
+                _forgetting(docker)()
                 os.sync()
                 began = time.monotonic()
                 bring(_OLD)
@@ -184,14 +183,10 @@ def _pulled(stack: ExitStack, folder: Path, name: str, rate: str) -> None:
                 far.give(*programs)
                 _shape(made, far, number, rate if slow else "")
 
-                def forget(docker: Command = docker) -> None:
-                    docker.run("rmi", "-f", _OLD, _NEW, check=False)
-                    docker.run("system", "prune", "-af", check=False)
-
                 def bring(image: str, far: Host = far) -> None:
                     _ran(ferry.run("move", "-q", image, far.name))
 
-                _row(far, Way(" and ".join(("docker", *programs)), bring, forget))
+                _row(far, Way(" and ".join(("docker", *programs)), bring, _forgetting(docker)))
 
 
 def _fleet(stack: ExitStack, folder: Path) -> None:
@@ -253,10 +248,7 @@ def _with_docker(here: Here, number: int, rate: str) -> None:
     ):
         far.give("zstd")
         _shape(here.network, far, number, rate)
-
-        def forget() -> None:
-            docker.run("rmi", "-f", _OLD, _NEW, check=False)
-            docker.run("system", "prune", "-af", check=False)
+        forget = _forgetting(docker)
 
         _row(far, Way("ferry move: docker", _moving(here, far), forget))
         for pipe in ("", "gzip -1 | ", "zstd -3 -T0 -q | "):
@@ -284,10 +276,7 @@ def _with_newer(here: Here, number: int, rate: str, root: Path, *, containerd: b
     ):
         far.give("zstd")
         _shape(here.network, far, number, rate)
-
-        def forget() -> None:
-            docker.run("rmi", "-f", _OLD, _NEW, check=False)
-            docker.run("system", "prune", "-af", check=False)
+        forget = _forgetting(docker)
 
         kind = "in containerd" if containerd else "graph drivers"
         _row(far, Way(f"ferry move: docker 26, {kind}", _moving(here, far), forget))
@@ -308,10 +297,7 @@ def _with_delay(here: Here, number: int, rate: str) -> None:
         late.config.write_text(f"Include {here.network.config}\nHost *\n ProxyCommand {relay}\n")
         ferry = late.command(*here.ferry.argv[3:])
         here = here._replace(network=late, ferry=ferry)
-
-        def forget() -> None:
-            docker.run("rmi", "-f", _OLD, _NEW, check=False)
-            docker.run("system", "prune", "-af", check=False)
+        forget = _forgetting(docker)
 
         _row(far, Way("ferry move: docker", _moving(here, far), forget))
         ssh = f"ssh -F {late.config} {far.name}"
@@ -395,6 +381,14 @@ def _podman(folder: Path) -> Command:
         "CONTAINERS_CONF": f"{folder}/containers.conf",
     }
     return Command((*argv, "--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"), env)
+
+
+def _forgetting(docker: Command) -> Callable[[], None]:
+    def forget() -> None:
+        docker.run("rmi", "-f", _OLD, _NEW, check=False)
+        docker.run("system", "prune", "-af", check=False)
+
+    return forget
 
 
 def _moving(here: Here, far: Host) -> Callable[[str], None]:

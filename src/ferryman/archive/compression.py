@@ -41,6 +41,11 @@ def recognise(head: bytes) -> str:
     return "none"
 
 
+def of_file(fd: int) -> str:
+    """Return how a file is compressed, by what it begins with; see `recognise`."""
+    return recognise(os.pread(fd, HEAD, 0))
+
+
 def decompressed(stream: Stream, compression: str, what: str) -> Stream:
     """Return the content of a compressed stream; with "none", the stream itself.
 

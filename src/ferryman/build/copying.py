@@ -279,7 +279,7 @@ def _unpacked(target: Target, source: Root, found: Found, step: Files) -> bool:
 
 
 def _unpack(target: Target, fd: int, name: str, step: Files) -> bool:
-    form = compression.recognise(os.pread(fd, compression.HEAD, 0))
+    form = compression.of_file(fd)
     size = os.fstat(fd).st_size
     path = f"{target.scratch}/unpacked.tar"
     plain = fd

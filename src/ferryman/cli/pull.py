@@ -2,6 +2,7 @@
 
 import click
 
+from ferryman.cli.flags import referrers
 from ferryman.cli.pulling import pulled
 from ferryman.cli.stores import chosen_store
 from ferryman.errors import UsageError
@@ -10,9 +11,7 @@ from ferryman.errors import UsageError
 @click.command("pull")
 @click.option("-a", "--all-tags", "every", is_flag=True, help="Download all tags of the repository")
 @click.option("--platform", default="", metavar="OS/ARCH", help="The platform to be pulled")
-@click.option(
-    "--referrers", "with_referrers", is_flag=True, help="Signatures, SBOMs, … belong to it, too"
-)
+@referrers.with_referrers
 @click.option("-q", "--quiet", is_flag=True, help="Suppress verbose output")
 @click.option(
     "--disable-content-trust/--no-disable-content-trust",

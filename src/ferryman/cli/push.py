@@ -4,6 +4,7 @@ import threading
 
 import click
 
+from ferryman.cli.flags import referrers
 from ferryman.cli.progress import shown
 from ferryman.cli.stores import chosen_store
 from ferryman.errors import UsageError
@@ -19,9 +20,7 @@ from ferryman.errors import UsageError
     metavar="none|gzip|zstd[:LEVEL]",
     help="Compress layers that are not",
 )
-@click.option(
-    "--referrers", "with_referrers", is_flag=True, help="Signatures, SBOMs, … belong to it, too"
-)
+@referrers.with_referrers
 @click.option("-q", "--quiet", is_flag=True, help="Suppress verbose output")
 @click.option(
     "--disable-content-trust/--no-disable-content-trust",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ferryman.cli.flags import referrers
 from ferryman.cli.progress import shown
 from ferryman.cli.stores import chosen_store
 from ferryman.errors import InvalidFlag, UsageError
@@ -62,9 +63,7 @@ _SMALLEST = 1 << 10
     metavar="RECIPIENT",
     help="Encrypt with age, for a public key or a file of them",
 )
-@click.option(
-    "--referrers", "with_referrers", is_flag=True, help="Signatures, SBOMs, … belong to it, too"
-)
+@referrers.with_referrers
 @click.option("-q", "--quiet", is_flag=True, help="Suppress the progress output")
 @click.argument("names", nargs=-1, metavar="IMAGE [IMAGE...]")
 def command(

@@ -38,7 +38,7 @@ def _layer(store: Store, lease: Lease | None, layer: Descriptor, stack: ExitStac
     what = f"layer {layer.digest}"
     fd = blobs.open_blob(store, layer.id)
     stack.callback(os.close, fd)
-    form = compression.recognise(os.pread(fd, compression.HEAD, 0))
+    form = compression.of_file(fd)
     size = os.fstat(fd).st_size
     if form == "none":
         return Layer(fd, size, what)

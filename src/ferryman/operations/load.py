@@ -1,7 +1,7 @@
 """Load: images out of an archive into the store, all or nothing."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -182,9 +182,15 @@ def _matching(candidate: Candidate, text: str) -> tuple[Reference, ...] | None:
     return names or None
 
 
+def _all(candidates: Sequence[Candidate]) -> Iterator[Candidate]:
+    """Yield the candidates, each with what belongs to it."""
+    for candidate in candidates:
+        yield candidate
+        yield from candidate.companions
+
+
 def _layers(candidates: Sequence[Candidate]) -> list[Layer]:
-    every = [each for c in candidates for each in (c, *c.companions)]
-    return [layer for c in every for part in c.parts for layer in part.layers]
+    return [layer for c in _all(candidates) for part in c.parts for layer in part.layers]
 
 
 def _key(layer: Layer) -> Digest:
@@ -278,9 +284,8 @@ def _compression(store: Store, digest: Digest) -> str:
     """Return how a blob that is a layer of the store is compressed."""
     from ferryman.archive import compression
 
-    fd = blobs.open_blob(store, digest)
-    with open(fd, "rb") as f:
-        return compression.recognise(f.read(compression.HEAD))
+    with open(blobs.open_blob(store, digest), "rb") as f:
+        return compression.of_file(f.fileno())
 
 
 def take(
@@ -334,8 +339,7 @@ def _commit(
 ) -> list[Loaded]:
     """Give the verified blobs their names, then the images theirs."""
     lease.protect(layer.digest for layer in known.values())
-    every = [each for c in candidates for each in (c, *c.companions)]
-    lease.protect(digest for c in every for digest in c.documents)
+    lease.protect(digest for c in _all(candidates) for digest in c.documents)
     try:
         # One file may have been a part under two digests' algorithms; it is adopted once.
         for layer in {k.digest: k for k in known.values() if k.taken}.values():
@@ -352,7 +356,7 @@ def _commit(
         if any(candidate.target is None for candidate in candidates):
             with reading(store):
                 here = _by_config(store)
-        for each in every:
+        for each in _all(candidates):
             for digest, content in each.documents.items():
                 blobs.put(lease, content, digest.algorithm)
         for candidate in candidates:

@@ -32,7 +32,7 @@ def plain(fd: int, lease: Lease, diff_id: Digest) -> int:
     """
     what = f"layer {diff_id}"
     try:
-        form = compression.recognise(os.pread(fd, compression.HEAD, 0))
+        form = compression.of_file(fd)
         stored = FileStream(fd, 0, os.fstat(fd).st_size, what)
         tar = Bounded(
             compression.decompressed(stored, form, what), intake.free_space(lease.store), what

@@ -66,7 +66,7 @@ def _decompressed(lease: Lease, wanted: Wanted, what: str) -> str:
     """Write a layer's tar to the lease and return its path; it is on the disk, and checked."""
     fd = blobs.open_blob(lease.store, wanted.digest)
     try:
-        form = compression.recognise(os.pread(fd, compression.HEAD, 0))
+        form = compression.of_file(fd)
         stored = FileStream(fd, 0, os.fstat(fd).st_size, what)
         plain = compression.decompressed(stored, form, what)
         room = intake.free_space(lease.store)

@@ -82,8 +82,7 @@ def rename(network: Network, container_id: str, old: str, new: str) -> None:
                 lines[i] = f"{rest} {','.join(known)}"
         # Not beside it: all that lies there is a network.
         durable.replace(path, "\n".join([*lines, ""]).encode(), aside=f"{FOLDER}/names.new")
-        with open(_SERVER, encoding="ascii") as f:
-            server = record.process(int(f.read()))
+        server = _server()
     except (OSError, ValueError):
         return  # nobody is in it, or the server has died
     if server:
@@ -95,8 +94,7 @@ def forget_names(network: Network) -> None:
     _forget_dead_server()
     with suppress(OSError, ValueError):
         os.unlink(f"{_NAMES}/{network.interface}")
-        with open(_SERVER, encoding="ascii") as f:
-            server = record.process(int(f.read()))
+        server = _server()
         if server is None:
             return
         if any(name != os.path.basename(_SERVER) for name in os.listdir(_NAMES)):
@@ -192,6 +190,12 @@ def _said(verb: str, out: str, err: str) -> str:
     with suppress(ValueError, KeyError, TypeError):
         text = str(json.loads(text)["error"])
     return f"netavark {verb}: {' '.join(text.split())}"
+
+
+def _server() -> record.Process | None:
+    """Return the name server, if it runs; raises OSError, ValueError where none was started."""
+    with open(_SERVER, encoding="ascii") as f:
+        return record.process(int(f.read()))
 
 
 def _forget_dead_server() -> None:

@@ -31,7 +31,7 @@ from ferryman.transfer.channel import Channel, end, last_line
 from ferryman.transfer.differences import Difference, Differences
 from ferryman.transfer.inventory import Held, Inventory, alike
 from ferryman.transfer.line import Line, Pace
-from ferryman.transfer.plan import Plan
+from ferryman.transfer.plan import Plan, carried
 from ferryman.transfer.pressed import FRAME, Pressed
 from ferryman.transfer.probe import PYTHON, Engine
 
@@ -256,8 +256,7 @@ def keep(
                 agent.ask({"ask": "fetch", "url": url, **part})
                 heard(blobs[digest])
             else:
-                at = looked.begun.get(digest, 0) // FRAME * FRAME
-                pressed = job.press(digest, blobs[digest], min(at, blobs[digest]))
+                pressed = _rest(job, looked, digest, blobs[digest])
                 agent.say({"ask": "put", **_part(digest, pressed)})
                 agent.send(pressed)
                 agent.answer()
@@ -301,6 +300,12 @@ def _look(agent: Agent, digests: Iterable[Digest]) -> _Looked:
     )
 
 
+def _rest(job: Job, looked: _Looked, digest: Digest, size: int) -> Pressed:
+    """Return what has not arrived there of a part."""
+    at = looked.begun.get(digest, 0) // FRAME * FRAME
+    return job.press(digest, size, min(at, size))
+
+
 def _elsewhere(job: Job, wanted: Sequence[Digest]) -> set[Digest]:
     """Return the layers that the engine has, but on top of others.
 
@@ -327,7 +332,11 @@ def _differences(
     needed = {base for bases in chosen.values() for base in bases} | set(elsewhere)
     begun = _ask_for(agent, job, needed)
     # The engine there saves meanwhile.
-    found = [_made(job, digest, bases, looked) for digest, bases in chosen.items()]
+    found = [
+        job.differences.made(digest, bases, looked.compressions)
+        for digest, bases in chosen.items()
+        if job.differences
+    ]
     there = _found(agent, job, needed) if begun else set()
     made = [each for each in found if each and there.issuperset(each.bases)]
     _undo(agent, made)
@@ -354,13 +363,6 @@ def _chosen(
     return {digest: bases for digest, bases in found.items() if bases}
 
 
-def _made(
-    job: Job, digest: Digest, bases: tuple[Digest, ...], looked: _Looked
-) -> Difference | None:
-    assert job.differences
-    return job.differences.made(digest, bases, looked.compressions)
-
-
 def _undo(agent: Agent, chosen: Sequence[Difference]) -> None:
     """Bring deltas, and have the layers made of them."""
     if not chosen:
@@ -379,15 +381,16 @@ def _undo(agent: Agent, chosen: Sequence[Difference]) -> None:
 
 def _ask_for(agent: Agent, job: Job, wanted: set[Digest]) -> bool:
     """Have layers taken out of the image that has most of them; tell whether one has any."""
+    if not wanted:
+        return False
     command = None
     if job.engine.name != PYTHON:
         image = max(job.site.images, key=lambda i: len(wanted & set(i.diff_ids)), default=None)
         if image is None or not wanted & set(image.diff_ids):
             return False
         command = [*job.engine.command.split(), "save", str(image.id)]
-    if wanted:
-        agent.say({"ask": "base", "command": command, "layers": sorted(wanted)})
-    return bool(wanted)
+    agent.say({"ask": "base", "command": command, "layers": sorted(wanted)})
+    return True
 
 
 def _found(agent: Agent, job: Job, wanted: set[Digest]) -> set[Digest]:
@@ -410,8 +413,7 @@ def _load(
     looked: _Looked,
 ) -> list[Digest]:
     """Have the archive loaded, whose parts are there or are sent; return those."""
-    there = {step.layer.id for step in job.plan.steps if step.there}
-    partial = job.saved._replace(blobs=tuple(b for b in job.saved.blobs if b.id not in there))
+    partial = carried(job.saved, job.plan.steps)
     parts: list[dict[str, Any]] = []
     coming: list[Pressed] = []
     for part in write.parts([partial], job.form):
@@ -420,8 +422,7 @@ def _load(
             continue
         described: dict[str, Any] = {"digest": part.blob.encoded, "size": part.size}
         if part.blob not in whole:
-            at = looked.begun.get(part.blob, 0) // FRAME * FRAME
-            pressed = job.press(part.blob, part.size, min(at, part.size))
+            pressed = _rest(job, looked, part.blob, part.size)
             coming.append(pressed)
             described |= {"at": pressed.start, "codec": pressed.codec}
         parts += [described, {"bytes": base64.b64encode(bytes(-part.size % tar.BLOCK)).decode()}]

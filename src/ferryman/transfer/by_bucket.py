@@ -23,7 +23,7 @@ from ferryman.transfer.agent.main import FETCH
 from ferryman.transfer.channel import Channel, HostError, end
 from ferryman.transfer.depot import Depot, Kept, Press
 from ferryman.transfer.line import Line, Pace
-from ferryman.transfer.plan import Plan
+from ferryman.transfer.plan import Plan, carried
 from ferryman.transfer.probe import Engine, Far
 from ferryman.transfer.program import Program
 from ferryman.transfer.serve import Content
@@ -137,8 +137,7 @@ def load(
     the bytes that it has, as they are stored here.  Raises CopyError for the bucket, HostError for
     the host, StoreError.
     """
-    there = {step.layer.id for step in plan.steps if step.there}
-    partial = saved._replace(blobs=tuple(b for b in saved.blobs if b.id not in there))
+    partial = carried(saved, plan.steps)
     kept = depot.keep(large(partial.blobs), codec)
     script = _SCRIPT.replace("GET", _GET[fetcher]).replace("LOAD", f"{engine.command} load")
     process = channel.start(

@@ -1,7 +1,9 @@
 """What a host lacks of an image.  Pure: what is here and what is there go in, a plan comes out."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from ferryman.archive.write import Saved
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor
 from ferryman.transfer.inventory import Inventory, lacking
@@ -55,6 +57,14 @@ class Plan(NamedTuple):
         if self.way == "nothing":
             return 0
         return self.image.rest + sum(step.layer.size for step in self.missing)
+
+
+def carried(saved: Saved, steps: Sequence[Step]) -> Saved:
+    """Return an image with no other of its layers than the missing ones among these."""
+    layers = {layer.id for layer in saved.layers}
+    missing = {step.layer.id for step in steps if not step.there}
+    blobs = (blob for blob in saved.blobs if blob.id not in layers or blob.id in missing)
+    return saved._replace(blobs=tuple(blobs))
 
 
 def plan(image: Wanted, engine: str, way: str, site: Inventory) -> Plan:

@@ -12,7 +12,7 @@ from ferryman.archive import docker, oci, tar, write
 from ferryman.archive.write import Part, Saved
 from ferryman.image import digest as digests
 from ferryman.image.decode import encode
-from ferryman.transfer.plan import Plan, Step
+from ferryman.transfer.plan import Plan, Step, carried
 
 LABEL = "io.ferryman.part-of"
 """The label of the images without a name: it gives the ID of the image that they are part of."""
@@ -39,11 +39,8 @@ def stages(plan: Plan, saved: Saved, form: str) -> list[Stage]:
         made.append(Stage(list(_part_of(plan, begin, top)), last=False))
         begin = top
     # One that stands twice in an image goes with each of the archives in which it does.
-    layers = {step.layer.id for step in plan.steps}
-    missing = {step.layer.id for step in plan.steps[begin:] if not step.there}
-    blobs = (blob for blob in saved.blobs if blob.id not in layers or blob.id in missing)
-    partial = saved._replace(blobs=tuple(blobs))
-    return [*made, Stage(list(write.parts([partial], form)), last=True)]
+    rest = carried(saved, plan.steps[begin:])
+    return [*made, Stage(list(write.parts([rest], form)), last=True)]
 
 
 def _tops(steps: Sequence[Step]) -> Iterator[int]:

@@ -172,8 +172,7 @@ def _as_it_is(store: Store, blob: Digest) -> Stored | None:
     if size is None:
         return None
     with _closing(blobs.open_blob(store, blob)) as fd:
-        head = os.pread(fd, compression.HEAD, 0)
-    return Stored(blob, size, compression.recognise(head))
+        return Stored(blob, size, compression.of_file(fd))
 
 
 @contextmanager
