@@ -367,7 +367,9 @@ def test_a_pull_takes_no_more_than_the_image(ferry: Ferry, registry: Registry) -
             time.sleep(0.01)
     assert pulling.returncode == 0
     after = below.size(str(ferry.root))
-    assert before < after <= most < after + 100_000
+    # The samples saw it grow; the last of them may be from just before the end.
+    assert before < after
+    assert before + (after - before) // 2 < most < after + 100_000
 
 
 def test_two_pulls_at_once_fetch_it_once(ferry: Ferry, registry: Registry) -> None:
