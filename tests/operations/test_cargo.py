@@ -19,10 +19,9 @@ from ferryman.image.digest import Digest
 from ferryman.operations import save
 from ferryman.operations.cargo import Cargo, cargo, pressing
 from ferryman.store.layout import Store, open_store
-from ferryman.transfer.depot import Press
 from ferryman.transfer.inventory import Held, Inventory
 from ferryman.transfer.plan import Plan, plan
-from ferryman.transfer.pressed import FRAME, Pressed
+from ferryman.transfer.pressed import FRAME, Press, Pressed
 from ferryman.transfer.tars import Tars
 from tests import images
 from tests.images import Made, load_into, made, member, tar_of

@@ -15,9 +15,8 @@ from ferryman.operations.through import Stop
 from ferryman.store import blobs, layers
 from ferryman.store.images import of_target, read_document, walk
 from ferryman.store.layout import Store
-from ferryman.transfer.depot import Press
 from ferryman.transfer.plan import Plan, Step, Wanted
-from ferryman.transfer.pressed import File, Pressed
+from ferryman.transfer.pressed import File, Press, Pressed
 from ferryman.transfer.serve import Content
 from ferryman.transfer.tars import Tars
 

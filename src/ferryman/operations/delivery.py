@@ -9,12 +9,12 @@ from ferryman.image.digest import Digest
 from ferryman.operations.cargo import Cargo
 from ferryman.transfer import by_agent, by_archive, by_bucket, by_pull, engines
 from ferryman.transfer.channel import Channel
-from ferryman.transfer.depot import Depot, Press
+from ferryman.transfer.depot import Depot
 from ferryman.transfer.differences import Differences
 from ferryman.transfer.inventory import Held
 from ferryman.transfer.line import Pace
 from ferryman.transfer.plan import Plan, plan
-from ferryman.transfer.pressed import Pressed
+from ferryman.transfer.pressed import Press, Pressed
 from ferryman.transfer.probe import PYTHON, probe
 from ferryman.transfer.verify import verify
 
@@ -156,8 +156,7 @@ class Delivery:
         )
 
     def _job(self, cargo: Cargo, planned: Plan) -> by_agent.Job:
-        press = partial(self._means.press, "gzip")
-        differences = self._means.differences
+        press, differences = self._means.press, self._means.differences
         return by_agent.Job(
             self._engine, self._site, planned, cargo.saved, press, differences, self._form()
         )

@@ -13,9 +13,10 @@ from ferryman.operations.push import push
 from ferryman.registry import hosts
 from ferryman.store.index import entries, named, update
 from ferryman.store.layout import Store
-from ferryman.transfer.depot import Depot, Press
+from ferryman.transfer.depot import Depot
 from ferryman.transfer.ends import bucket as buckets
 from ferryman.transfer.line import Pace
+from ferryman.transfer.pressed import Press
 
 _REGISTRY, _BUCKET = "docker://", "s3://"
 

@@ -32,7 +32,7 @@ from ferryman.transfer.differences import Difference, Differences
 from ferryman.transfer.inventory import Held, Inventory, alike
 from ferryman.transfer.line import Line, Pace
 from ferryman.transfer.plan import Plan, carried
-from ferryman.transfer.pressed import FRAME, Pressed
+from ferryman.transfer.pressed import FRAME, Press, Pressed
 from ferryman.transfer.probe import PYTHON, Engine
 
 _BOOT = (
@@ -42,7 +42,12 @@ _BOOT = (
     "from ferryman.transfer.agent.main import run;run()"
 )
 _PACKAGES = ("ferryman", "ferryman.transfer", "ferryman.transfer.agent", "ferryman.transfer.delta")
-_MODULES = (("ferryman.transfer.agent", "main.py"), ("ferryman.transfer.delta", "undo.py"))
+_MODULES = (
+    ("ferryman.transfer.agent", "inflate.py"),
+    ("ferryman.transfer.agent", "main.py"),
+    ("ferryman.transfer.delta", "undo.py"),
+)
+_CODECS = ("zstd", "gzip")
 _MAX_ANSWER = 16 << 20
 _LENGTH = struct.Struct(">I")
 _PIECE = 32 << 20
@@ -56,8 +61,7 @@ class Job(NamedTuple):
     site: Inventory
     plan: Plan
     saved: Saved
-    press: Callable[[Digest, int, int], Pressed]
-    """Gives a blob, by digest, size, and the byte from which on it is sent."""
+    press: Press
     differences: Differences | None
     """What makes deltas; None where there are to be none."""
     form: str = "docker"
@@ -279,31 +283,37 @@ def _part(digest: Digest, pressed: Pressed) -> dict[str, Any]:
 
 
 class _Looked(NamedTuple):
-    """Which parts are there, how much of others, and what deltas can be compressed by."""
+    """Which parts are there, how much of others, and what can be undone."""
 
     whole: set[Digest]
     begun: dict[Digest, int]
     compressions: list[str]
+    """Of deltas."""
+    codec: str
+    """Of the line."""
 
 
 def _look(agent: Agent, digests: Iterable[Digest]) -> _Looked:
     asked = {digest.encoded: digest for digest in digests}
     answer = agent.ask({"ask": "look", "digests": list(asked)})
-    whole, begun, compressions = (answer.get(k) for k in ("whole", "begun", "compressions"))
-    whole = whole if isinstance(whole, list) else []
+    begun = answer.get("begun")
     begun = begun if isinstance(begun, dict) else {}
-    compressions = compressions if isinstance(compressions, list) else []
+    whole, compressions, codecs = (
+        each if isinstance(each := answer.get(key), list) else []
+        for key in ("whole", "compressions", "codecs")
+    )
     return _Looked(
         {asked[each] for each in whole if isinstance(each, str) and each in asked},
         {asked[k]: n for k, n in begun.items() if k in asked and isinstance(n, int) and n > 0},
         [each for each in compressions if isinstance(each, str)],
+        next((codec for codec in _CODECS if codec in codecs), "gzip"),
     )
 
 
 def _rest(job: Job, looked: _Looked, digest: Digest, size: int) -> Pressed:
     """Return what has not arrived there of a part."""
     at = looked.begun.get(digest, 0) // FRAME * FRAME
-    return job.press(digest, size, min(at, size))
+    return job.press(looked.codec, digest, size, min(at, size))
 
 
 def _elsewhere(job: Job, wanted: Sequence[Digest]) -> set[Digest]:

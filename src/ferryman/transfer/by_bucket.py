@@ -21,9 +21,10 @@ from ferryman.image.manifest import Descriptor
 from ferryman.transfer import by_agent, by_pull
 from ferryman.transfer.agent.main import FETCH
 from ferryman.transfer.channel import Channel, HostError, end
-from ferryman.transfer.depot import Depot, Kept, Press
+from ferryman.transfer.depot import Depot, Kept
 from ferryman.transfer.line import Line, Pace
 from ferryman.transfer.plan import Plan, carried
+from ferryman.transfer.pressed import Press
 from ferryman.transfer.probe import Engine, Far
 from ferryman.transfer.program import Program
 from ferryman.transfer.serve import Content

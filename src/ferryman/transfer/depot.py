@@ -27,10 +27,7 @@ from ferryman.image.manifest import Descriptor
 from ferryman.transfer.ends.bucket import Bucket
 from ferryman.transfer.ends.contract import CopyError
 from ferryman.transfer.line import Line, Pace
-from ferryman.transfer.pressed import Pressed
-
-Press = Callable[[str, Digest, int, int], Pressed]
-"""Gives a blob, by codec, digest, size and the byte where it begins: one for all hosts."""
+from ferryman.transfer.pressed import Press, Pressed
 
 VALID = 6 * 3600
 """For how many seconds an address is good: as long as a move may take."""

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from ferryman import parallel
 from ferryman.errors import FerryError, StoreError
+from ferryman.image.digest import Digest
 from ferryman.transfer import scratch
 
 FRAME = 8 << 20
@@ -230,6 +231,10 @@ class Pressed:
             else:
                 self._step += self._step < _STEPS - 1
                 self._changed.wait_for(wanted)
+
+
+Press = Callable[[str, Digest, int, int], Pressed]
+"""Gives a blob, by codec, digest, size and the byte where it begins: one for all hosts."""
 
 
 def _workers() -> int:

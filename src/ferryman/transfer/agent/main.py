@@ -1,9 +1,9 @@
 """The agent: takes parts of images, keeps them until they are whole, and has an engine load them.
 
-It is sent to a host and run there by its Python, of 3.6 or later, with nothing but ``undo``.  Each
-request is a line of JSON on standard input, with the bytes that belong to it behind it; each answer
-is one line.  What has arrived is kept in the user's cache until the image is there, so that nothing
-is sent twice over a line that breaks; all of it is checked by its digest.
+It is sent to a host and run there by its Python, of 3.6 or later, with nothing but ``undo`` and
+``inflate``.  Each request is a line of JSON on standard input, with the bytes that belong to it
+behind it; each answer is one line.  What has arrived is kept in the user's cache until the image is
+there, so that nothing is sent twice over a line that breaks; all of it is checked by its digest.
 """
 
 import base64
@@ -19,9 +19,9 @@ import sys
 import tarfile
 import tempfile
 import time
-import zlib
 from typing import Any, Callable, Dict, List, Optional
 
+from ferryman.transfer.agent import inflate
 from ferryman.transfer.delta import undo
 
 _LINE = 64 << 20
@@ -180,7 +180,7 @@ class Input:
 
     def body(self, codec: str) -> Any:
         """Yield what the frames hold, up to the one that is empty."""
-        return _inflated(self._frames()) if codec == "gzip" else self._frames()
+        return inflate.inflated(self._frames(), codec)
 
     def _frames(self) -> Any:
         while True:
@@ -209,7 +209,7 @@ class Address:
 
     def body(self, codec: str) -> Any:
         """Yield what it holds; raises Failed, with FETCH in front, where it cannot be had."""
-        return _inflated(self._fetched()) if codec == "gzip" else self._fetched()
+        return inflate.inflated(self._fetched(), codec)
 
     def _fetched(self) -> Any:
         from http.client import HTTPException
@@ -227,24 +227,6 @@ class Address:
                     yield piece
         except (OSError, HTTPException, TypeError, ValueError) as e:
             raise Failed(FETCH + str(e)) from None
-
-
-def _inflated(pieces: Any) -> Any:
-    """Yield what members of gzip hold, one behind the other, in pieces of a bounded size."""
-    inflate = zlib.decompressobj(31)
-    fresh = True
-    try:
-        for content in pieces:
-            while content:
-                yield inflate.decompress(content, _PIECE)
-                fresh = inflate.eof
-                content = inflate.unused_data if fresh else inflate.unconsumed_tail
-                if fresh:
-                    inflate = zlib.decompressobj(31)
-    except zlib.error:
-        raise Failed("what arrives is damaged") from None
-    if not fresh:
-        raise Failed("what arrives is truncated")
 
 
 def receive(
@@ -313,6 +295,7 @@ class Agent:
             "whole": [d for d in request["digests"] if self._kept.size(d) is not None],
             "begun": {d: self._kept.begun(d) for d in request["digests"] if self._kept.begun(d)},
             "compressions": undo.compressions(),
+            "codecs": inflate.codecs(),
             "free": room.f_bavail * room.f_frsize,
         }
 
@@ -505,7 +488,7 @@ def run() -> None:
             answer = asked[request["ask"]](request)
             out.write(json.dumps(answer).encode() + b"\n")
             out.flush()
-    except Failed as e:
+    except (Failed, inflate.Damaged) as e:
         out.write(json.dumps({"failed": str(e)}).encode() + b"\n")
         out.flush()
     except OSError as e:

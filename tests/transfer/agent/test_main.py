@@ -3,8 +3,8 @@
 import hashlib
 import io
 import os
+import re
 import struct
-import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def kept(tmp_path: Path) -> list[str]:
     return sorted(os.listdir(tmp_path / "cache/ferry-agent"))
 
 
-@pytest.mark.parametrize("codec", ["none", "gzip"])
+@pytest.mark.parametrize("codec", ["none", "gzip", "zstd"])
 def test_parts_are_kept_until_they_are_forgotten(
     start: Callable[[], Agent], tmp_path: Path, codec: str
 ) -> None:
@@ -62,6 +62,7 @@ def test_parts_are_kept_until_they_are_forgotten(
         looked = agent.ask({"ask": "look", "digests": [DIGEST, "0" * 64]})
         assert (looked["whole"], looked["begun"]) == ([DIGEST], {})
         assert "xz" in looked["compressions"]
+        assert looked["codecs"] == ["zstd", "gzip"]
         agent.ask({"ask": "done", "digests": [DIGEST]})
     assert not (tmp_path / "cache/ferry-agent").exists()
 
@@ -79,7 +80,7 @@ def test_what_has_begun_goes_on(start: Callable[[], Agent], tmp_path: Path) -> N
     assert (tmp_path / "cache/ferry-agent" / DIGEST).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("codec", ["none", "gzip"])
+@pytest.mark.parametrize("codec", ["none", "gzip", "zstd"])
 def test_what_is_not_what_was_sent(start: Callable[[], Agent], tmp_path: Path, codec: str) -> None:
     with start() as agent, pytest.raises(HostError, match="here: what arrived is not what was"):
         put(agent, blob(tmp_path, codec), "0" * 64)
@@ -88,11 +89,12 @@ def test_what_is_not_what_was_sent(start: Callable[[], Agent], tmp_path: Path, c
 
 def test_damage(start: Callable[[], Agent], tmp_path: Path) -> None:
     said = {"digest": DIGEST, "size": len(CONTENT), "at": 0, "codec": "gzip"}
-    with start() as agent:
-        agent.say({"ask": "put", **said})
-        agent.line.write(struct.pack(">I", 9) + b"no gzip!!")
-        with pytest.raises(HostError, match="here: what arrives is damaged"):
-            agent.answer()
+    for codec in ("gzip", "zstd"):
+        with start() as agent:
+            agent.say({"ask": "put", **said, "codec": codec})
+            agent.line.write(struct.pack(">I", 9) + b"no gzip!!")
+            with pytest.raises(HostError, match="here: what arrives is damaged"):
+                agent.answer()
     for asked in ({"ask": "put", **said, "digest": "../../x"}, {"ask": "undo", "delta": "x"}):
         with start() as agent, pytest.raises(HostError):
             agent.ask(asked)
@@ -170,15 +172,14 @@ def test_a_python_that_does_not_answer(start: Callable[[], Agent], tmp_path: Pat
             agent.ask({"ask": "look", "digests": []})
 
 
-@pytest.mark.parametrize("name", ["main.py", "undo.py"])
+@pytest.mark.parametrize("name", ["main.py", "inflate.py", "undo.py"])
 def test_older_pythons_can_read_it(name: str) -> None:
     """Of the grammar that vermin and the like know: what ast takes for 3.7 is what there is."""
     import ast
 
-    folder = {"main.py": "agent", "undo.py": "delta"}[name]
-    path = Path(__file__).parents[2] / "src/ferryman/transfer" / folder / name
+    folder = {"main.py": "agent", "inflate.py": "agent", "undo.py": "delta"}[name]
+    path = Path(__file__).parents[3] / "src/ferryman/transfer" / folder / name
     ast.parse(path.read_text(), feature_version=(3, 6))
-    imported = subprocess.run(
-        ["grep", "-hE", "^(import|from)", path], stdout=subprocess.PIPE, check=True
-    ).stdout.decode()
-    assert "ferryman" not in imported.replace("from ferryman.transfer.delta import undo", "")
+    imported = re.findall(r"^(?:from|import) (ferryman.*)$", path.read_text(), re.MULTILINE)
+    sent = {"ferryman.transfer.agent import inflate", "ferryman.transfer.delta import undo"}
+    assert set(imported) == (sent if name == "main.py" else set())
