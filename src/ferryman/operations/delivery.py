@@ -106,6 +106,11 @@ class Delivery:
             # It forgets what it has kept only once the image is found whole.
             job, check = self._job(cargo, planned), partial(self._check, cargo)
             return by_agent.move(channel, job, pace, heard, check)
+        if self._pulls and not cargo.stop:
+            self._check_name(cargo)
+        if planned.way == "pull" and self._has_agent(planned):
+            job, check = self._job(cargo, planned), partial(self._check, cargo)
+            return by_agent.pull(channel, job, cargo.content, pace, heard, check)
         sent = self._send_to_engine(cargo, planned, heard)
         self._check(cargo)
         return sent
@@ -117,8 +122,6 @@ class Delivery:
             names, insecure = cargo.wanted.names, cargo.stop.insecure
             by_pull.pull(channel, engine, cargo.stop.name, names, insecure=insecure)
             return 0
-        if self._pulls and not cargo.wanted.names and engine.name != "podman":
-            raise channel.error(f"{cargo.name} needs a name there: see ferry tag")
         if planned.way == "bucket" and (depot := self._means.depot):
             return self._have_fetched(cargo, planned, depot, heard)
         if planned.way == "pull":
@@ -167,6 +170,11 @@ class Delivery:
         needed = sum(step.layer.size for step in planned.missing)
         known = all(step.layer.id.algorithm == "sha256" for step in planned.missing)
         return known and self._far.has_python and free > 2 * needed + _SPARE
+
+    def _check_name(self, cargo: Cargo) -> None:
+        # Of what nobody has named, podman alone keeps what it has pulled.
+        if not cargo.wanted.names and self._engine.name != "podman":
+            raise self._channel.error(f"{cargo.name} needs a name there: see ferry tag")
 
     def _check(self, cargo: Cargo) -> None:
         self._tell("Verifying", 0, 0)

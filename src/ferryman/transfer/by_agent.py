@@ -6,17 +6,8 @@ archive to the engine's own ``load``.
 """
 
 import base64
-import io
-import json
-import os
-import shlex
-import struct
-import subprocess
-import zipfile
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
-from functools import cache
-from importlib import resources
+import secrets
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,30 +18,20 @@ from ferryman.errors import FerryError
 from ferryman.image import digest as digests
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import IMAGE_NAME
-from ferryman.transfer.channel import Channel, end, last_line
+from ferryman.transfer import by_pull
+from ferryman.transfer.agent.registry import TAG
+from ferryman.transfer.agent_client import Agent, Looked, look, shown
+from ferryman.transfer.channel import Channel
 from ferryman.transfer.differences import Difference, Differences
 from ferryman.transfer.inventory import Held, Inventory, alike
-from ferryman.transfer.line import Line, Pace
+from ferryman.transfer.line import Pace
 from ferryman.transfer.plan import Plan, carried
 from ferryman.transfer.pressed import FRAME, Press, Pressed
 from ferryman.transfer.probe import PYTHON, Engine
+from ferryman.transfer.serve import Content
 
-_BOOT = (
-    "import sys,tempfile;"
-    "b=sys.stdin.buffer;f=tempfile.TemporaryFile();f.write(b.read(int(b.read(8))));f.flush();"
-    'sys.path.insert(0,"/proc/self/fd/%d"%f.fileno());'
-    "from ferryman.transfer.agent.main import run;run()"
-)
-_PACKAGES = ("ferryman", "ferryman.transfer", "ferryman.transfer.agent", "ferryman.transfer.delta")
-_MODULES = (
-    ("ferryman.transfer.agent", "inflate.py"),
-    ("ferryman.transfer.agent", "main.py"),
-    ("ferryman.transfer.delta", "undo.py"),
-)
-_CODECS = ("zstd", "gzip")
-_MAX_ANSWER = 16 << 20
-_LENGTH = struct.Struct(">I")
-_PIECE = 32 << 20
+_PORT = "FERRY_PORT"
+"""Stands in a script for the port that the agent serves on."""
 _SMALL = 64 << 10
 
 
@@ -70,130 +51,6 @@ class Job(NamedTuple):
     """Says where else a blob is to be had, whole: a codec and a URL."""
 
 
-@cache
-def program() -> bytes:
-    """Return what is sent: a zip of the modules that run there."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for package in _PACKAGES:
-            archive.writestr(package.replace(".", "/") + "/__init__.py", "")
-        for package, name in _MODULES:
-            source = resources.files(package).joinpath(name).read_bytes()
-            archive.writestr(f"{package.replace('.', '/')}/{name}", source)
-    return content.getvalue()
-
-
-class Agent:
-    """The agent on a host, as long as the block lasts."""
-
-    def __init__(self, channel: Channel, pace: Pace, heard: Callable[[int], None]) -> None:
-        """Start it; raises HostError."""
-        self._channel = channel
-        self._process = channel.start(
-            f"exec python3 -I -c {shlex.quote(_BOOT)}",
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        assert self._process.stdin
-        self.line = Line(self._process.stdin.fileno(), pace, heard)
-        zipped = program()
-        self._write(b"%8d" % len(zipped) + zipped)
-
-    def __enter__(self) -> "Agent":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # The end of its input is what it waits for to clear up.
-        if self._process.stdin:
-            with suppress(OSError):
-                self._process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
-        end(self._process)
-
-    def say(self, request: dict[str, Any]) -> None:
-        """Send a request; raises HostError."""
-        self._write(json.dumps(request).encode() + b"\n")
-
-    def answer(self) -> dict[str, Any]:
-        """Return what it answers; raises HostError."""
-        assert self._process.stdout
-        line = self._process.stdout.readline(_MAX_ANSWER)
-        if not line.endswith(b"\n"):
-            raise self._broken()
-        try:
-            answer = json.loads(line)
-        except (ValueError, RecursionError):
-            answer = None
-        if not isinstance(answer, dict):
-            raise self._channel.error("its Python answers what makes no sense")
-        if "failed" in answer:
-            raise self._channel.error(_shown(answer["failed"]))
-        return answer
-
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send a request and return the answer; raises HostError."""
-        self.say(request)
-        return self.answer()
-
-    def send(self, pressed: Pressed) -> None:
-        """Send the bytes of a part; raises HostError, StoreError."""
-        try:
-            pressed.send(_Framed(self.line))
-            self.line.write(_LENGTH.pack(0))
-        except OSError:
-            raise self._broken() from None
-
-    def send_file(self, fd: int, start: int, size: int) -> None:
-        """Send the bytes of a part that lies in a file, as they are; raises HostError."""
-        try:
-            framed = _Framed(self.line)
-            for at in range(start, size, _PIECE):
-                framed.copy(fd, at, min(_PIECE, size - at))
-            self.line.write(_LENGTH.pack(0))
-        except OSError:
-            raise self._broken() from None
-
-    def _write(self, content: bytes) -> None:
-        try:
-            self.line.write(content)
-        except OSError:
-            raise self._broken() from None
-
-    def _broken(self) -> Exception:
-        """Return why it is gone: what it said last, or that the line broke."""
-        assert self._process.stdout
-        assert self._process.stderr
-        os.set_blocking(self._process.stdout.fileno(), False)
-        with suppress(OSError, ValueError):
-            said = self._process.stdout.read(1 << 16) or b""
-            answer = json.loads(said.splitlines()[-1]) if said.strip() else {}
-            if isinstance(answer, dict) and "failed" in answer:
-                return self._channel.error(_shown(answer["failed"]))
-        os.set_blocking(self._process.stderr.fileno(), False)
-        told = b""
-        with suppress(OSError, ValueError):
-            told = self._process.stderr.read(1 << 16) or b""
-        return self._channel.error(last_line(told) or "the connection broke")
-
-
-def _shown(said: object) -> str:
-    """Return what a host says, in letters that can be shown."""
-    return last_line(str(said).encode(errors="replace"))
-
-
-class _Framed:
-    """Frames, each with its length in front."""
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-
-    def copy(self, fd: int, start: int, size: int) -> None:
-        self._line.write(_LENGTH.pack(size))
-        self._line.copy(fd, start, size)
-
-
 def move(
     channel: Channel,
     job: Job,
@@ -208,7 +65,7 @@ def move(
     """
     missing = {step.layer.id: step for step in job.plan.missing}
     with Agent(channel, pace, heard) as agent:
-        looked = _look(agent, missing)
+        looked = look(agent, missing)
         wanted = [digest for digest in missing if digest not in looked.whole]
         elsewhere = _elsewhere(job, wanted)
         made, taken = _differences(agent, job, wanted, looked, elsewhere)
@@ -218,6 +75,70 @@ def move(
         parts = [*loaded, *(difference.digest for difference in made)]
         agent.ask({"ask": "done", "digests": [digest.encoded for digest in parts]})
         return agent.line.sent
+
+
+def pull(
+    channel: Channel,
+    job: Job,
+    content: Content,
+    pace: Pace,
+    heard: Callable[[int], None],
+    check: Callable[[], None],
+) -> int:
+    """Have the engine pull the image from the agent, which is sent what the engine asks for.
+
+    Return the bytes that were sent.  What has arrived is kept there until `check` finds the image
+    whole.  Raises HostError, and what `check` raises.
+    """
+    with Agent(channel, pace, heard) as agent:
+        looked = look(agent, content.blobs)
+        there = {diff_id for image in job.site.images for diff_id in image.diff_ids}
+        missing = {step.layer.id for step in job.plan.missing if step.layer.id == step.diff_id}
+        made, _ = _differences(agent, job, sorted(missing - there - looked.whole), looked)
+        name = f"ferry/{secrets.token_hex(16)}"
+        source = f"127.0.0.1:{_PORT}/{name}:{TAG}"
+        agent.say(
+            {
+                "ask": "pull",
+                "script": by_pull.script(job.engine, source, job.plan.image.names, insecure=True),
+                "port": _PORT,
+                "name": name,
+                "target": content.target.digest,
+                "documents": {
+                    digest: (media_type, base64.b64encode(document).decode())
+                    for digest, (media_type, document) in content.documents.items()
+                },
+                "blobs": {digest.encoded: size for digest, size in content.blobs.items()},
+            }
+        )
+        sent = _answer_wants(channel, agent, job, content, looked)
+        check()
+        parts = [*sent, *looked.whole, *(d for each in made for d in (each.digest, each.result))]
+        agent.ask({"ask": "done", "digests": [digest.encoded for digest in parts]})
+        return agent.line.sent
+
+
+def _answer_wants(
+    channel: Channel, agent: Agent, job: Job, content: Content, looked: Looked
+) -> list[Digest]:
+    """Send what the engine asks for until it has ended; return what that was."""
+    left = {digest.encoded: digest for digest in content.blobs}
+    sent: list[Digest] = []
+    while "want" in (answer := agent.answer()):
+        # What has arrived is not asked for again.
+        digest = left.pop(str(answer["want"]), None)
+        if digest is None:
+            raise channel.error("it asks for what is not to be had")
+        as_it_is = digest not in content.plain
+        how = looked._replace(codec="none") if as_it_is else looked
+        pressed = _rest(job, how, digest, content.blobs[digest])
+        agent.say(_part(digest, pressed))
+        agent.send(pressed)
+        sent.append(digest)
+    if answer.get("code") != 0:
+        said = shown(answer.get("said", "")) or "it failed"
+        raise channel.error(f"{job.engine.name} pull: {said}")
+    return sent
 
 
 def site(channel: Channel) -> Inventory:
@@ -247,7 +168,7 @@ def keep(
     missing = [digest for digest in blobs if digest not in job.site.blobs]
     layers = {layer.id for layer in job.saved.layers}
     with Agent(channel, pace, heard) as agent:
-        looked = _look(agent, missing)
+        looked = look(agent, missing)
         wanted = [d for d in missing if d not in looked.whole and d in layers]
         made, _ = _differences(agent, job, wanted, looked)
         whole = looked.whole | {difference.result for difference in made}
@@ -282,35 +203,7 @@ def _part(digest: Digest, pressed: Pressed) -> dict[str, Any]:
     }
 
 
-class _Looked(NamedTuple):
-    """Which parts are there, how much of others, and what can be undone."""
-
-    whole: set[Digest]
-    begun: dict[Digest, int]
-    compressions: list[str]
-    """Of deltas."""
-    codec: str
-    """Of the line."""
-
-
-def _look(agent: Agent, digests: Iterable[Digest]) -> _Looked:
-    asked = {digest.encoded: digest for digest in digests}
-    answer = agent.ask({"ask": "look", "digests": list(asked)})
-    begun = answer.get("begun")
-    begun = begun if isinstance(begun, dict) else {}
-    whole, compressions, codecs = (
-        each if isinstance(each := answer.get(key), list) else []
-        for key in ("whole", "compressions", "codecs")
-    )
-    return _Looked(
-        {asked[each] for each in whole if isinstance(each, str) and each in asked},
-        {asked[k]: n for k, n in begun.items() if k in asked and isinstance(n, int) and n > 0},
-        [each for each in compressions if isinstance(each, str)],
-        next((codec for codec in _CODECS if codec in codecs), "gzip"),
-    )
-
-
-def _rest(job: Job, looked: _Looked, digest: Digest, size: int) -> Pressed:
+def _rest(job: Job, looked: Looked, digest: Digest, size: int) -> Pressed:
     """Return what has not arrived there of a part."""
     at = looked.begun.get(digest, 0) // FRAME * FRAME
     return job.press(looked.codec, digest, size, min(at, size))
@@ -331,7 +224,7 @@ def _differences(
     agent: Agent,
     job: Job,
     wanted: Sequence[Digest],
-    looked: _Looked,
+    looked: Looked,
     elsewhere: Collection[Digest] = (),
 ) -> tuple[list[Difference], set[Digest]]:
     """Bring layers as deltas, where those are smaller, and take those that are there elsewhere.
@@ -356,14 +249,12 @@ def _differences(
     return made, taken
 
 
-def _chosen(
-    job: Job, wanted: Sequence[Digest], looked: _Looked
-) -> dict[Digest, tuple[Digest, ...]]:
+def _chosen(job: Job, wanted: Sequence[Digest], looked: Looked) -> dict[Digest, tuple[Digest, ...]]:
     """Return the layers that deltas are worth being made of, and of which others there."""
     if job.differences is None:
         return {}
     there = alike(job.plan.image.names, job.plan.image.diff_ids, job.site)
-    if job.engine.name != "docker":
+    if job.engine.name in (PYTHON, "ferry"):
         # What keeps layers as they came gives out as tars only those that it knows by diff IDs.
         plain = job.site.blobs
         there = [each for each in there if each in plain] + sorted(plain)
@@ -377,7 +268,7 @@ def _undo(agent: Agent, chosen: Sequence[Difference]) -> None:
     """Bring deltas, and have the layers made of them."""
     if not chosen:
         return
-    kept = _look(agent, [each.digest for each in chosen])
+    kept = look(agent, [each.digest for each in chosen])
     for each in chosen:
         if each.digest not in kept.whole:
             at = min(kept.begun.get(each.digest, 0), each.size)
@@ -420,7 +311,7 @@ def _load(
     agent: Agent,
     job: Job,
     whole: set[Digest],
-    looked: _Looked,
+    looked: Looked,
 ) -> list[Digest]:
     """Have the archive loaded, whose parts are there or are sent; return those."""
     partial = carried(job.saved, job.plan.steps)
@@ -442,6 +333,6 @@ def _load(
         agent.send(pressed)
     answer = agent.answer()
     if answer.get("code") != 0:
-        said = _shown(answer.get("said", "")) or "it failed"
+        said = shown(answer.get("said", "")) or "it failed"
         raise channel.error(f"{job.engine.name} load: {said}")
     return [blob.id for blob in partial.blobs]

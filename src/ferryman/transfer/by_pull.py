@@ -68,6 +68,11 @@ def pull(
 
     With `insecure` it is told to do without TLS, where it wants to be told that.
     """
+    channel.ask(script(engine, source, names, insecure=insecure), seconds=_SECONDS)
+
+
+def script(engine: Engine, source: str, names: Sequence[str], *, insecure: bool) -> str:
+    """Return what the shell there does for `pull`."""
     way = _INSECURE.get(engine.name, "") if insecure else ""
 
     def words(template: str, name: str = "") -> str:
@@ -78,5 +83,4 @@ def pull(
     script = " && ".join([words(_PULL[engine.name]), *keep])
     # By the name that it was pulled by nobody is to know it.
     undo = words(_FORGET.get(engine.name, "rmi {source}"))
-    script = f"{{ {script}; }} >&2; code=$?; {undo} >/dev/null 2>&1; exit $code"
-    channel.ask(script, seconds=_SECONDS)
+    return f"{{ {script}; }} >&2; code=$?; {undo} >/dev/null 2>&1; exit $code"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ferryman.image import digest as digests
-from ferryman.transfer.by_agent import Agent
+from ferryman.transfer.agent_client import Agent
 from ferryman.transfer.channel import Channel, HostError
 from ferryman.transfer.delta import encode
 from ferryman.transfer.line import Pace

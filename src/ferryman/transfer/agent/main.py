@@ -1,7 +1,7 @@
 """The agent: takes parts of images, keeps them until they are whole, and has an engine load them.
 
-It is sent to a host and run there by its Python, of 3.6 or later, with nothing but ``undo`` and
-``inflate``.  Each request is a line of JSON on standard input, with the bytes that belong to it
+It is sent to a host and run there by its Python, of 3.6 or later, with nothing but the modules
+that it imports.  Each request is a line of JSON on standard input, with the bytes that belong to it
 behind it; each answer is one line.  What has arrived is kept in the user's cache until the image is
 there, so that nothing is sent twice over a line that breaks; all of it is checked by its digest.
 """
@@ -10,18 +10,21 @@ import base64
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from ferryman.transfer.agent import inflate
+from ferryman.transfer.agent import inflate, registry
 from ferryman.transfer.delta import undo
 
 _LINE = 64 << 20
@@ -33,6 +36,7 @@ _FETCH_SECONDS = 60
 FETCH = "ferry:fetch "
 """What stands before the reason why a URL gave nothing."""
 _HEX = set("0123456789abcdef")
+_MAGIC = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
 class Failed(Exception):
@@ -252,6 +256,8 @@ def receive(
                 raise Failed("more arrives than was announced")
             hashed.update(piece)
             file.write(piece)
+            # Others may read it already.
+            file.flush()
             write(piece)
     if at != size or hashed.hexdigest() != digest:
         os.unlink(path)
@@ -275,9 +281,12 @@ def _ignore(piece: bytes) -> None:
 class Agent:
     """What is asked for, each by a method."""
 
-    def __init__(self, source: Input, folder: str) -> None:
+    def __init__(
+        self, source: Input, answer: Callable[[Dict[str, Any]], None], folder: str
+    ) -> None:
         """Serve what `source` asks for; `folder` is where parts are kept."""
         self._source = source
+        self._answer = answer
         self._kept = Kept(folder)
         self._layout = Layout()
         self._bases = {}  # type: Dict[str, str]
@@ -343,11 +352,11 @@ class Agent:
     def _take_base(self, content: Any, wanted: Any) -> None:
         handle, path = tempfile.mkstemp(dir=self._scratch)
         hashed = hashlib.sha256()
-        with os.fdopen(handle, "wb") as file:
-            while True:
-                piece = content.read(_PIECE)
-                if not piece:
-                    break
+        first = content.read(_PIECE)
+        codec = next((codec for magic, codec in _MAGIC.items() if first.startswith(magic)), "none")
+        pieces = itertools.chain([first], iter(lambda: content.read(_PIECE), b""))
+        with os.fdopen(handle, "wb") as file, contextlib.suppress(inflate.Damaged):
+            for piece in inflate.inflated(pieces, codec):
                 hashed.update(piece)
                 file.write(piece)
         diff_id = "sha256:" + hashed.hexdigest()
@@ -429,6 +438,54 @@ class Agent:
         told.seek(max(0, told.tell() - _TOLD))
         return {"code": code, "said": told.read(_TOLD).decode("utf-8", "replace")}
 
+    def pull(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Have an engine pull an image from here, and ask for the blobs that it wants.
+
+        Each is asked for in a line, and comes as with ``put``.
+        """
+        arrivals = registry.Arrivals(request["blobs"], self._kept.path)
+        name, target, documents = request["name"], request["target"], request["documents"]
+        told = tempfile.TemporaryFile()
+        with registry.serving(name, target, documents, arrivals) as port:
+            script = request["script"].replace(request["port"], str(port))
+            engine = subprocess.Popen(
+                ["sh", "-c", script],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=told,
+                preexec_fn=os.setsid,
+            )
+            waiting = threading.Thread(target=_wait, args=(engine, arrivals))
+            waiting.daemon = True
+            waiting.start()
+            try:
+                while True:
+                    digest = arrivals.next()
+                    if digest is None:
+                        break
+                    self._answer({"want": digest})
+                    self._arrive(digest, arrivals)
+            except BaseException:
+                with contextlib.suppress(PermissionError, ProcessLookupError):
+                    os.killpg(engine.pid, signal.SIGTERM)
+                raise
+            waiting.join()
+        told.seek(max(0, told.tell() - _TOLD))
+        return {"code": engine.returncode, "said": told.read(_TOLD).decode("utf-8", "replace")}
+
+    def _arrive(self, digest: str, arrivals: registry.Arrivals) -> None:
+        part = self._source.line()
+        if part is None or part["digest"] != digest:
+            raise Failed("the line broke")
+        at = 0
+
+        def arrived(piece: bytes) -> None:
+            nonlocal at
+            at += len(piece)
+            arrivals.arrived(digest, at)
+
+        receive(self._kept, self._source, part, arrived)
+
     def have(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Say what the layout has."""
         return {"blobs": self._layout.have(), "images": self._layout.images()}
@@ -447,6 +504,11 @@ class Agent:
         return {}
 
 
+def _wait(engine: Any, arrivals: registry.Arrivals) -> None:
+    engine.wait()
+    arrivals.end()
+
+
 def _end(engine: Any) -> None:
     """End an engine that has nothing more to do."""
     # One that sudo has started may be none of the user's to kill: it ends with its pipes.
@@ -459,15 +521,20 @@ def _end(engine: Any) -> None:
 
 
 def _may_be_layer(name: str) -> bool:
-    return name.endswith("layer.tar") or name.startswith("blobs/sha256/")
+    return name.endswith(".tar") or name.startswith("blobs/sha256/")
 
 
 def run() -> None:
     """Answer requests until there are no more."""
     out = sys.stdout.buffer
+
+    def say(answer: Dict[str, Any]) -> None:
+        out.write(json.dumps(answer).encode() + b"\n")
+        out.flush()
+
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     source = Input(sys.stdin.buffer)
-    agent = Agent(source, os.path.join(home, "ferry-agent"))
+    agent = Agent(source, say, os.path.join(home, "ferry-agent"))
     asked = {
         "look": agent.look,
         "put": agent.put,
@@ -476,6 +543,7 @@ def run() -> None:
         "take": agent.take,
         "undo": agent.undo,
         "load": agent.load,
+        "pull": agent.pull,
         "have": agent.have,
         "keep": agent.keep,
         "done": agent.done,
@@ -485,14 +553,10 @@ def run() -> None:
             request = source.line()
             if request is None:
                 return
-            answer = asked[request["ask"]](request)
-            out.write(json.dumps(answer).encode() + b"\n")
-            out.flush()
+            say(asked[request["ask"]](request))
     except (Failed, inflate.Damaged) as e:
-        out.write(json.dumps({"failed": str(e)}).encode() + b"\n")
-        out.flush()
+        say({"failed": str(e)})
     except OSError as e:
-        out.write(json.dumps({"failed": f"{e.filename}: {e.strerror}"}).encode() + b"\n")
-        out.flush()
+        say({"failed": f"{e.filename}: {e.strerror}"})
     finally:
         agent.close()
