@@ -111,6 +111,13 @@ class Host(NamedTuple):
         subprocess.run(["ip", "-n", self.namespace, "link", "set", "eth0", "up"], check=True)
         _until_answered(self)
 
+    def forward_nothing(self) -> None:
+        """Let its sshd carry no ports."""
+        with (self.folder / "sshd_config").open("a") as f:
+            f.write("AllowTcpForwarding no\n")
+        os.kill(int((self.folder / "sshd.pid").read_text()), signal.SIGHUP)
+        _until_answered(self)
+
     def stop_sshd(self) -> None:
         """Kill its sshd, with all sessions."""
         for pid in map(int, (self.folder / "sshd.pid").read_text().split()):

@@ -11,9 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import Command
 from tests.disks import small_disk
 from tests.ferry import Ferry
-from tests.peers.hosts import Host, Network, Sender, host, network, sshd, with_docker, with_ferry
+from tests.peers.hosts import (
+    Host,
+    Network,
+    Sender,
+    host,
+    network,
+    sshd,
+    with_docker,
+    with_ferry,
+    with_podman,
+)
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
@@ -119,6 +130,32 @@ def test_cut_into_docker(sender: Sender, hosts: Network, private: Path) -> None:
             assert docker.text("inspect", "-f", "{{.Id}}", NAME) == ours
             docker.run("rmi", NAME)
             assert docker.text("images", "--all", "--quiet") == ""
+
+
+def test_cut_into_podman(sender: Sender, hosts: Network, podman: Command) -> None:
+    """What has arrived for an engine that pulls is kept by Python there."""
+    moments = random.Random(8)
+    whole = LAYERS * LAYER
+    with host(hosts, "bpod", 34) as made:
+        made.give("python3")
+        with_podman(made, podman)
+        for _ in range(max(2, ROUNDS // 3)):
+            before = made.wire()
+            process = begun(sender, made, "--limit", "12M")
+            at_once(process, made, moments.randrange(whole))
+            made.cut()
+            failed(process, made)
+            sent = made.wire() - before
+            assert podman.text("images", "--all", "--quiet") == ""
+            made.mend()
+            before = made.wire()
+            sender("move", "-q", NAME, made.name)
+            assert made.wire() - before < whole - sent + (10 << 20)
+            ours = sender.text("inspect", "-f", "{{.Id}}", NAME)
+            assert podman.text("inspect", "-f", "{{.Id}}", NAME) == ours.removeprefix("sha256:")
+            assert podman.text("images", "--format", "{{.Names}}") == f"[docker.io/{NAME}]"
+            assert not list((made.folder / "cache").rglob("*/*"))
+            podman.run("rmi", NAME)
 
 
 def test_docker_keeps_what_it_has_unpacked(sender: Sender, hosts: Network, private: Path) -> None:

@@ -172,14 +172,17 @@ def test_a_python_that_does_not_answer(start: Callable[[], Agent], tmp_path: Pat
             agent.ask({"ask": "look", "digests": []})
 
 
-@pytest.mark.parametrize("name", ["main.py", "inflate.py", "undo.py"])
+@pytest.mark.parametrize("name", ["main.py", "inflate.py", "registry.py", "undo.py"])
 def test_older_pythons_can_read_it(name: str) -> None:
     """Of the grammar that vermin and the like know: what ast takes for 3.7 is what there is."""
     import ast
 
-    folder = {"main.py": "agent", "inflate.py": "agent", "undo.py": "delta"}[name]
+    folder = "delta" if name == "undo.py" else "agent"
     path = Path(__file__).parents[3] / "src/ferryman/transfer" / folder / name
     ast.parse(path.read_text(), feature_version=(3, 6))
     imported = re.findall(r"^(?:from|import) (ferryman.*)$", path.read_text(), re.MULTILINE)
-    sent = {"ferryman.transfer.agent import inflate", "ferryman.transfer.delta import undo"}
+    sent = {
+        "ferryman.transfer.agent import inflate, registry",
+        "ferryman.transfer.delta import undo",
+    }
     assert set(imported) == (sent if name == "main.py" else set())
