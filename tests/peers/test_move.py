@@ -226,6 +226,10 @@ def test_containerd(sender: Sender, hosts: Network, private: Path, python: bool)
         first = moved(sender, made, 1)
         assert LARGE < first < LARGE * 1.2 + 2_000_000
         assert 100_000 < moved(sender, made, 2) < 200_000
+        (plan,) = json.loads(sender.text("move", "--dry-run", "--json", "base:1", made.name))
+        assert [layer["There"] for layer in plan["Images"][0]["Layers"]] == [True]
+        if python:
+            a_difference(sender, made)
         for version in (1, 2):
             image = f"docker.io/ferry-test/app:{version}"
             flags = ("run", "--rm", "--snapshotter", "native", image, "one")
@@ -330,6 +334,23 @@ def test_python_alone(sender: Sender, hosts: Network, skopeo: Command, tmp_path:
         image = f"ferry-test/app:{version}"
         assert later.text("run", "--rm", "--network", "none", image) == str(version)
     assert "clean" in later.text("system", "check")
+
+
+def test_the_inventory_of_containerd(
+    sender: Sender, hosts: Network, private: Path, tmp_path: Path
+) -> None:
+    with host(hosts, "invc", 29) as made, with_containerd(made, private / "ci") as ctr:
+        moved(sender, made, 1)
+        sender("inventory", "--host", made.name, "-o", tmp_path / "site.json")
+        flags = ("--base", tmp_path / "site.json", "-o", tmp_path / "delta.tar")
+        sender("save", *flags, "ferry-test/app:2")
+        assert (tmp_path / "delta.tar").stat().st_size < 200_000
+        ctr.run(
+            "-n", "default", "images", "import", "--snapshotter", "native", tmp_path / "delta.tar"
+        )
+        image = "docker.io/ferry-test/app:2"
+        run = ("run", "--rm", "--snapshotter", "native", image, "one")
+        assert ctr.text("-n", "default", *run) == "2"
 
 
 def test_inventories(sender: Sender, hosts: Network, private: Path, tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ def of_host(place: Place, via: str = "") -> bytes:
     """Return the inventory of an engine that ssh reaches, as a file; raises HostError."""
     with opened(place) as channel:
         engine = engines.chosen(channel, probe(channel), via)
-        if engine.name not in ("docker", "podman", "ferry", PYTHON):
+        if engine.name not in ("docker", "podman", "ctr", "ferry", PYTHON):
             raise channel.error(f"{engine.name} does not say what it has")
         if engine.name == PYTHON:
             return inventory.write(by_agent.site(channel))
-        if engine.name == "ferry":
+        if engine.name in ("ctr", "ferry"):
             return inventory.write(engines.inventory(channel, engine))
         said = channel.ask(
             f"ids=$({engine.command} image ls --all --quiet --no-trunc) || exit 1\n"

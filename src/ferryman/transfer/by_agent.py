@@ -33,6 +33,8 @@ from ferryman.transfer.serve import Content
 _PORT = "FERRY_PORT"
 """Stands in a script for the port that the agent serves on."""
 _SMALL = 64 << 10
+# ctr gives out each blob, and knows no layers by their images.
+_GET_BLOB = ("-n", "default", "content", "get")
 
 
 class Job(NamedTuple):
@@ -254,7 +256,7 @@ def _chosen(job: Job, wanted: Sequence[Digest], looked: Looked) -> dict[Digest, 
     if job.differences is None:
         return {}
     there = alike(job.plan.image.names, job.plan.image.diff_ids, job.site)
-    if job.engine.name in (PYTHON, "ferry"):
+    if job.engine.name in (PYTHON, "ferry", "ctr"):
         # What keeps layers as they came gives out as tars only those that it knows by diff IDs.
         plain = job.site.blobs
         there = [each for each in there if each in plain] + sorted(plain)
@@ -284,13 +286,15 @@ def _ask_for(agent: Agent, job: Job, wanted: set[Digest]) -> bool:
     """Have layers taken out of the image that has most of them; tell whether one has any."""
     if not wanted:
         return False
-    command = None
-    if job.engine.name != PYTHON:
+    command = each = None
+    if job.engine.name == "ctr":
+        each = [*job.engine.command.split(), *_GET_BLOB]
+    elif job.engine.name != PYTHON:
         image = max(job.site.images, key=lambda i: len(wanted & set(i.diff_ids)), default=None)
         if image is None or not wanted & set(image.diff_ids):
             return False
         command = [*job.engine.command.split(), "save", str(image.id)]
-    agent.say({"ask": "base", "command": command, "layers": sorted(wanted)})
+    agent.say({"ask": "base", "command": command, "each": each, "layers": sorted(wanted)})
     return True
 
 
@@ -301,7 +305,7 @@ def _found(agent: Agent, job: Job, wanted: set[Digest]) -> set[Digest]:
         said = agent.answer().get("found")
         new = {each for each in wanted - found if isinstance(said, list) and each in said}
         found |= new
-        more = new and job.engine.name != PYTHON and wanted - found
+        more = new and job.engine.name not in (PYTHON, "ctr") and wanted - found
         if not more or not _ask_for(agent, job, more):
             return found
 

@@ -1,5 +1,6 @@
 """What engines on a host are asked: by their command lines, which are all like docker's."""
 
+import re
 import shlex
 
 import msgspec
@@ -8,6 +9,7 @@ from ferryman.errors import FerryError
 from ferryman.image import digest as digests
 from ferryman.image import reference
 from ferryman.image.decode import decode
+from ferryman.image.digest import Digest
 from ferryman.transfer import inventory as inventories
 from ferryman.transfer.channel import Channel
 from ferryman.transfer.inventory import Held, Inventory
@@ -16,6 +18,7 @@ from ferryman.transfer.probe import ENGINES, PYTHON, Engine, Far, refused
 # What is needed of an image, and no more: a host may have thousands.
 _FIELDS = '{"Id":{{json .Id}},"RepoTags":{{json .RepoTags}},"RootFS":{{json .RootFS}}},'
 _MAX_IMAGES = 100_000
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 
 class _RootFS(msgspec.Struct, frozen=True, rename="pascal"):
@@ -54,9 +57,11 @@ def chosen(channel: Channel, far: Far, via: str = "", *, or_python: bool = True)
 
 
 def inventory(channel: Channel, engine: Engine) -> Inventory:
-    """Return what an engine has; nothing for ctr, which cannot say.  Raises HostError."""
+    """Return what an engine has; of ctr the blobs alone are known.  Raises HostError."""
     if engine.name == "ctr":
-        return Inventory("any")
+        said = channel.ask(f"{engine.command} -n default content ls --quiet")
+        lines = said.decode(errors="replace").split()
+        return Inventory("containerd", (), frozenset(map(Digest, filter(_DIGEST.fullmatch, lines))))
     if engine.name == "ferry":
         said = channel.ask(f"{engine.command} inventory")
         try:

@@ -19,7 +19,7 @@ from ferryman.transfer.channel import Channel, HostError
 from ferryman.transfer.delta import encode
 from ferryman.transfer.line import Pace
 from ferryman.transfer.place import Place
-from ferryman.transfer.pressed import FRAME, File, Pressed
+from ferryman.transfer.pressed import FRAME, File, Pressed, frame
 
 CONTENT = os.urandom(FRAME + 1000) + bytes(FRAME)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -124,7 +124,8 @@ def test_a_difference(start: Callable[[], Agent], tmp_path: Path) -> None:
     name = hashlib.sha256(sent).hexdigest()
     command = ["cat", str(archive(tmp_path, b"other", old))]
     with start() as agent:
-        asked = {"ask": "base", "command": command, "layers": [str(base), f"sha256:{'0' * 64}"]}
+        wanted = [str(base), f"sha256:{'0' * 64}"]
+        asked = {"ask": "base", "command": command, "each": None, "layers": wanted}
         assert agent.ask(asked) == {"found": [str(base)]}
         agent.say({"ask": "put", "digest": name, "size": len(sent), "at": 0, "codec": "none"})
         agent.line.write(struct.pack(">I", len(sent)) + sent + struct.pack(">I", 0))
@@ -138,6 +139,26 @@ def test_a_difference(start: Callable[[], Agent], tmp_path: Path) -> None:
     with start() as agent, pytest.raises(HostError, match="a delta cannot be undone"):
         agent.ask({"ask": "undo", "delta": name, "digest": result.encoded})
     assert kept(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "zstd"])
+def test_bases_that_an_engine_keeps_compressed(
+    start: Callable[[], Agent], tmp_path: Path, codec: str
+) -> None:
+    """They are known by their tars, in an archive or given out one by one."""
+    old, other = b"an old layer" * 1000, b"other"
+    pressed = frame(old, codec)
+    (tmp_path / "get").write_text(f"#!/bin/sh\n[ $1 != {digests.of(old)} ] || cat {tmp_path}/one\n")
+    (tmp_path / "get").chmod(0o755)
+    (tmp_path / "one").write_bytes(pressed)
+    wanted = sorted(map(str, (digests.of(old), digests.of(other))))
+    for command, each in (
+        (["cat", str(archive(tmp_path, other[1:], pressed, b"\x1f\x8b\x08 damaged"))], None),
+        (None, [str(tmp_path / "get")]),
+    ):
+        with start() as agent:
+            asked = {"ask": "base", "command": command, "each": each, "layers": wanted}
+            assert agent.ask(asked) == {"found": [str(digests.of(old))]}
 
 
 def test_loading(start: Callable[[], Agent], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import tarfile
 import tempfile
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from ferryman.transfer.agent import inflate, registry
 from ferryman.transfer.delta import undo
@@ -321,33 +321,43 @@ class Agent:
     def base(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Take layers out of an image that an engine here has; say which were found.
 
-        Without an engine they are looked for in the layout.
+        With ``each`` that is the command that gives out a layer by its digest.  Without an engine
+        they are looked for in the layout.
         """
+        wanted = set(request["layers"]) - set(self._bases)
+        if request["each"]:
+            for diff_id in sorted(wanted):
+                with self._saving([*request["each"], diff_id]) as content:
+                    self._take_base(content, wanted)
+            return {"found": sorted(self._bases)}
         if request["command"] is None:
             for diff_id in request["layers"]:
                 path = self._layout.path(diff_id[len("sha256:") :])
                 if os.path.exists(path):
                     self._bases[diff_id] = path
             return {"found": sorted(self._bases)}
-        wanted = set(request["layers"]) - set(self._bases)
-        saving = subprocess.Popen(
-            request["command"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            with tarfile.open(fileobj=saving.stdout, mode="r|") as archive:
+        with self._saving(request["command"]) as saved, contextlib.suppress(tarfile.TarError):
+            with tarfile.open(fileobj=saved, mode="r|") as archive:
                 for member in archive:
                     if not wanted:
                         break  # the rest of a large image is not worth being read
                     if member.isfile() and _may_be_layer(member.name):
                         self._take_base(archive.extractfile(member), wanted)
-        except tarfile.TarError:
-            pass
+        return {"found": sorted(self._bases)}
+
+    @contextlib.contextmanager
+    def _saving(self, command: List[str]) -> Iterator[Any]:
+        """Give what a command writes, which ends with the block."""
+        saving = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield saving.stdout
         finally:
             _end(saving)
-        return {"found": sorted(self._bases)}
 
     def _take_base(self, content: Any, wanted: Any) -> None:
         handle, path = tempfile.mkstemp(dir=self._scratch)
