@@ -317,18 +317,27 @@ def test_through_a_registry(
         docker.run("rmi", "--force", NAME)
 
 
-def test_python_alone(sender: Sender, hosts: Network, skopeo: Command, tmp_path: Path) -> None:
-    """Without any engine the image is kept as a layout, where a ferry finds it."""
+@pytest.mark.parametrize("program", ["python3", "sha256sum"])
+def test_no_engine(
+    sender: Sender, hosts: Network, skopeo: Command, tmp_path: Path, program: str
+) -> None:
+    """Python or the shell keeps the image as a layout, where a ferry finds it."""
     root = tmp_path / "there"
-    with host(hosts, "pyth", 18, FERRY_ROOT=str(root)) as made:
-        made.give("python3")
+    python = program == "python3"
+    with host(hosts, f"none{python:d}", 18 + 20 * python, FERRY_ROOT=str(root)) as made:
+        made.give(program, *(() if python else ("sync",)))
         check(sender, made)
-        a_difference(sender, made)
+        if python:
+            a_difference(sender, made)
         assert os.listdir(root) == ["image"]
+        assert sorted(os.listdir(root / "image")) == ["blobs", "index.json", "oci-layout"]
         ours = sender.text("inspect", "-f", "{{.Descriptor.Digest}}", NAME)
         there = f"oci:{root}/image:docker.io/{NAME}"
         assert skopeo.text("inspect", "--format", "{{.Digest}}", there) == ours
         assert "is there already" in sender.text("move", NAME, made.name)
+        sender("inventory", "--host", made.name, "-o", tmp_path / "site.json")
+        sender("save", "--base", tmp_path / "site.json", "-o", tmp_path / "none.tar", NAME)
+        assert (tmp_path / "none.tar").stat().st_size < 20_000
     later = Ferry(root)
     for version in (1, 2):
         image = f"ferry-test/app:{version}"

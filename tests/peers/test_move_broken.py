@@ -1,7 +1,9 @@
 """``ferry move`` over lines that break: one clear error, nothing half there, less the next time."""
 
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -174,6 +176,66 @@ def test_docker_keeps_what_it_has_unpacked(sender: Sender, hosts: Network, priva
         assert docker.text("images", "--all", "--format", "{{.Repository}}:{{.Tag}}") == NAME
 
 
+def test_cut_into_a_shell(sender: Sender, hosts: Network, skopeo: Command, tmp_path: Path) -> None:
+    """Where there is nothing but a shell, it keeps what has arrived, and no name for it."""
+    moments = random.Random(9)
+    whole = LAYERS * LAYER
+    root = tmp_path / "there"
+    with host(hosts, "bsh", 35, FERRY_ROOT=str(root)) as made:
+        made.give("sha256sum", "sync")
+        for _ in range(max(2, ROUNDS // 3)):
+            before = made.wire()
+            process = begun(sender, made, "--limit", "12M")
+            at_once(process, made, moments.randrange(whole))
+            made.cut()
+            failed(process, made)
+            sent = made.wire() - before
+            assert not (root / "image/index.json").exists()
+            made.mend()
+            before = made.wire()
+            sender("move", "-q", NAME, made.name)
+            assert made.wire() - before < whole - sent + (10 << 20)
+            ours = sender.text("inspect", "-f", "{{.Descriptor.Digest}}", NAME)
+            there = f"oci:{root}/image:docker.io/{NAME}"
+            assert skopeo.text("inspect", "--format", "{{.Digest}}", there) == ours
+            assert not list((root / "image").glob(".*"))
+            shutil.rmtree(root)
+
+
+def test_a_shell_whose_files_are_not_what_they_should_be(
+    sender: Sender, hosts: Network, tmp_path: Path
+) -> None:
+    root = tmp_path / "there"
+    with host(hosts, "bsh2", 36, FERRY_ROOT=str(root)) as made:
+        made.give("sha256sum", "sync")
+        sender("move", "-q", NAME, made.name)
+        image = root / "image"
+        large = max((image / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+        # What is kept of it is of something else: it is told, and the next time all of it goes.
+        large.unlink()
+        (image / f".ferry-{large.name}.part").write_bytes(bytes(LAYER))
+        (image / "index.json").unlink()
+        done = sender("move", "-q", NAME, made.name, check=False)
+        said = "Error: bsh2: what arrived is not what was sent\n"
+        assert (done.returncode, done.stderr.decode()) == (1, said)
+        sender("move", "-q", NAME, made.name)
+        # What others have written into the index stays there.
+        index = json.loads((image / "index.json").read_text())
+        index["manifests"].append({**index["manifests"][0], "annotations": {"a": "b"}})
+        index["annotations"] = {"c": "d"}
+        (image / "index.json").write_text(json.dumps(index))
+        sender("tag", NAME, "ferry-test/other:1")
+        sender("move", "-q", "ferry-test/other:1", made.name)
+        now = json.loads((image / "index.json").read_text())
+        assert now["annotations"] == {"c": "d"}
+        assert now["manifests"][:2] == index["manifests"]
+        assert len(now["manifests"]) == 3
+        for content in ("[]", "{", '{"manifests": 1}', '{"manifests": [1]}'):
+            (image / "index.json").write_text(content)
+            failed(begun(sender, made), made)
+            assert (image / "index.json").read_text() == content
+
+
 def test_a_full_disk(sender: Sender, hosts: Network, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 16 << 20) as disk, host(hosts, "bfull", 31) as made:
         made.give("python3")
@@ -187,6 +249,16 @@ def test_a_full_disk(sender: Sender, hosts: Network, tmp_path: Path) -> None:
         failed(begun(sender, made), made)
         assert there.text("images", "--all", "--quiet") == ""
         assert "clean" in there.text("system", "check")
+    for i, program in enumerate(("python3", "sha256sum")):
+        with (
+            small_disk(tmp_path / "disk", 16 << 20) as disk,
+            host(hosts, f"bfulk{i}", 37 + i, FERRY_ROOT=str(disk / "there")) as made,
+        ):
+            made.give(program, "sync")
+            done = sender("move", "-q", NAME, made.name, check=False)
+            assert done.returncode == 1
+            assert done.stderr.decode().startswith(f"Error: {made.name}: no room for docker.io/")
+            assert not (disk / "there").exists()
 
 
 SAYS = {
@@ -223,7 +295,8 @@ def test_no_engine(sender: Sender, hosts: Network) -> None:
         process = begun(sender, made)
         _, said = process.communicate(timeout=60)
         assert said.decode() == (
-            "Error: bare: there is no docker, podman, nerdctl, ctr, ferry or python3 to be used\n"
+            "Error: bare: there is no docker, podman, nerdctl, ctr, ferry, python3 or sha256sum "
+            "to be used\n"
         )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ferryman.store.layout import Store
     from ferryman.transfer.plan import Plan
 
-_ENGINES = ("docker", "podman", "nerdctl", "ctr", "ferry", "python")
+_ENGINES = ("docker", "podman", "nerdctl", "ctr", "ferry", "python", "sh")
 
 
 @click.command("move")

@@ -6,8 +6,9 @@ from functools import partial
 from typing import NamedTuple
 
 from ferryman.image.digest import Digest
+from ferryman.image.manifest import Descriptor
 from ferryman.operations.cargo import Cargo
-from ferryman.transfer import by_agent, by_archive, by_bucket, by_pull, engines
+from ferryman.transfer import by_agent, by_archive, by_bucket, by_pull, by_shell, engines
 from ferryman.transfer.channel import Channel
 from ferryman.transfer.depot import Depot
 from ferryman.transfer.differences import Differences
@@ -15,7 +16,7 @@ from ferryman.transfer.inventory import Held
 from ferryman.transfer.line import Pace
 from ferryman.transfer.plan import Plan, plan
 from ferryman.transfer.pressed import Press, Pressed
-from ferryman.transfer.probe import PYTHON, probe
+from ferryman.transfer.probe import PYTHON, SHELL, probe
 from ferryman.transfer.verify import verify
 
 _SPARE = 64 << 20
@@ -55,10 +56,14 @@ class Delivery:
         self._engine = engines.chosen(channel, self._far, means.via)
         if self._engine.name == PYTHON:
             self._site = by_agent.site(channel)
+        elif self._engine.name == SHELL:
+            self._site = by_shell.site(channel)
         else:
             self._site = engines.inventory(channel, self._engine)
         self._pulls = self._engine.containerd or self._engine.name in _PULLING
         self._fetcher = ""
+        if means.depot and self._engine.name == SHELL:
+            raise channel.error(f"there is no engine or python3 to fetch from {means.depot.what}")
         if means.depot and not self._pulls and self._engine.name != PYTHON:
             self._fetcher = by_bucket.fetcher(channel, self._far, means.depot.what)
 
@@ -82,7 +87,7 @@ class Delivery:
     def _way(self) -> str:
         if self._means.depot:
             return "bucket"
-        if self._engine.name == PYTHON:
+        if self._engine.name in (PYTHON, SHELL):
             return "layout"
         if self._means.from_registry:
             return "registry"
@@ -95,6 +100,8 @@ class Delivery:
 
     def _send(self, cargo: Cargo, planned: Plan, heard: Callable[[int], None]) -> int:
         channel, pace = self._channel, self._means.pace
+        if planned.way == "layout" and self._engine.name == SHELL:
+            return self._keep(cargo, heard)
         if planned.way == "layout":
             return by_agent.keep(channel, self._job(cargo, planned), pace, heard)
         if self._engine.name == PYTHON and (depot := self._means.depot):
@@ -134,6 +141,15 @@ class Delivery:
         return by_archive.move(
             channel, engine, codec, planned, cargo.saved, press, pace, heard, self._form()
         )
+
+    def _keep(self, cargo: Cargo, heard: Callable[[int], None]) -> int:
+        press, plain = self._means.press, cargo.content.plain
+
+        def pressed(codec: str, blob: Descriptor, start: int) -> Pressed:
+            return press(codec if blob.id in plain else "none", blob.id, blob.size, start)
+
+        codec = by_archive.codec(self._far)
+        return by_shell.keep(self._channel, codec, cargo.saved, pressed, self._means.pace, heard)
 
     def _form(self) -> str:
         return "docker-archive" if self._by_diff_ids() else "docker"

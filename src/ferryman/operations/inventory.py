@@ -5,11 +5,11 @@ import os
 from ferryman.archive import read
 from ferryman.archive.stream import FileStream, PipeStream, Stream
 from ferryman.store.layout import Store
-from ferryman.transfer import by_agent, engines, inventory
+from ferryman.transfer import by_agent, by_shell, engines, inventory
 from ferryman.transfer.channel import opened
 from ferryman.transfer.inventory import InvalidInventory, Inventory
 from ferryman.transfer.place import Place
-from ferryman.transfer.probe import PYTHON, probe
+from ferryman.transfer.probe import PYTHON, SHELL, probe
 
 
 def of_store(store: Store) -> bytes:
@@ -21,10 +21,12 @@ def of_host(place: Place, via: str = "") -> bytes:
     """Return the inventory of an engine that ssh reaches, as a file; raises HostError."""
     with opened(place) as channel:
         engine = engines.chosen(channel, probe(channel), via)
-        if engine.name not in ("docker", "podman", "ctr", "ferry", PYTHON):
+        if engine.name not in ("docker", "podman", "ctr", "ferry", PYTHON, SHELL):
             raise channel.error(f"{engine.name} does not say what it has")
         if engine.name == PYTHON:
             return inventory.write(by_agent.site(channel))
+        if engine.name == SHELL:
+            return inventory.write(by_shell.site(channel))
         if engine.name in ("ctr", "ferry"):
             return inventory.write(engines.inventory(channel, engine))
         said = channel.ask(

@@ -15,15 +15,13 @@ import msgspec
 from ferryman.archive import tar, write
 from ferryman.archive.write import Saved
 from ferryman.errors import FerryError
-from ferryman.image import digest as digests
 from ferryman.image.digest import Digest
-from ferryman.image.manifest import IMAGE_NAME
-from ferryman.transfer import by_pull
+from ferryman.transfer import by_pull, inventory
 from ferryman.transfer.agent.registry import TAG
 from ferryman.transfer.agent_client import Agent, Looked, look, shown
 from ferryman.transfer.channel import Channel
 from ferryman.transfer.differences import Difference, Differences
-from ferryman.transfer.inventory import Held, Inventory, alike
+from ferryman.transfer.inventory import Inventory, alike
 from ferryman.transfer.line import Pace
 from ferryman.transfer.plan import Plan, carried
 from ferryman.transfer.pressed import FRAME, Press, Pressed
@@ -147,16 +145,13 @@ def site(channel: Channel) -> Inventory:
     """Return what a host without an engine has in its layout; raises HostError."""
     with Agent(channel, Pace(None), lambda n: None) as agent:
         answer = agent.ask({"ask": "have"})
-    blobs, images = answer.get("blobs"), answer.get("images")
-    held = []
+    blobs, images = (
+        each if isinstance(each := answer.get(key), list) else [] for key in ("blobs", "images")
+    )
     try:
-        for image in images if isinstance(images, list) else []:
-            name = (image.get("annotations") or {}).get(IMAGE_NAME)
-            held.append(Held(digests.parse(str(image["digest"])), (), (name,) if name else ()))
-        found = [digests.parse(f"sha256:{each}") for each in blobs or ()]
-    except (FerryError, AttributeError, KeyError, TypeError):
-        raise channel.error("its layout cannot be read") from None
-    return Inventory("ferry", tuple(held), frozenset(found))
+        return inventory.from_layout([f"sha256:{each}" for each in blobs], images)
+    except FerryError as e:
+        raise channel.error(str(e)) from None
 
 
 def keep(

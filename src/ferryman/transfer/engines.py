@@ -13,7 +13,7 @@ from ferryman.image.digest import Digest
 from ferryman.transfer import inventory as inventories
 from ferryman.transfer.channel import Channel
 from ferryman.transfer.inventory import Held, Inventory
-from ferryman.transfer.probe import ENGINES, PYTHON, Engine, Far, refused
+from ferryman.transfer.probe import ENGINES, PYTHON, SHELL, Engine, Far, refused
 
 # What is needed of an image, and no more: a host may have thousands.
 _FIELDS = '{"Id":{{json .Id}},"RepoTags":{{json .RepoTags}},"RootFS":{{json .RootFS}}},'
@@ -31,13 +31,24 @@ class _Inspected(msgspec.Struct, frozen=True):
     rootfs: _RootFS = msgspec.field(name="RootFS", default=_RootFS())
 
 
-def chosen(channel: Channel, far: Far, via: str = "", *, or_python: bool = True) -> Engine:
+LAYOUT = """
+if [ -n "$FERRY_ROOT" ]; then layout=$FERRY_ROOT
+elif [ "$(id -u)" = 0 ]; then layout=/var/lib/ferry
+else layout=${XDG_DATA_HOME:-$HOME/.local/share}/ferry
+fi
+layout=$layout/image
+"""
+"""Lets a script know where images are kept without an engine: where a ferry would look for them."""
+
+
+def chosen(channel: Channel, far: Far, via: str = "", *, or_layout: bool = True) -> Engine:
     """Return the engine there that is meant by `via`, or the first that may be used.
 
-    Without any, Python stands for one with `or_python`.  Raises HostError.
+    Without any, Python or the shell stands for one with `or_layout`.  Raises HostError.
     """
+    keepers = [name for name, has in ((PYTHON, far.has_python), (SHELL, far.keeps)) if has]
     if via:
-        if via == PYTHON and far.has_python:
+        if via in keepers:
             return Engine(via, False, "")
         engine = far.engine(via)
         if via in far.silent:
@@ -50,9 +61,9 @@ def chosen(channel: Channel, far: Far, via: str = "", *, or_python: bool = True)
     if far.silent:
         # A layout is for where there is none, not for where it is another user's.
         raise refused(channel, far.silent[0])
-    if or_python and far.has_python:
-        return Engine(PYTHON, False, "")
-    names = [*ENGINES, *(["python3"] if or_python else [])]
+    if or_layout and keepers:
+        return Engine(keepers[0], False, "")
+    names = [*ENGINES, *(["python3", "sha256sum"] if or_layout else [])]
     raise channel.error(f"there is no {', '.join(names[:-1])} or {names[-1]} to be used")
 
 
@@ -95,9 +106,14 @@ def _inspect(engine: Engine) -> str:
 
 def free(channel: Channel, engine: Engine) -> int | None:
     """Return how many bytes more an engine may keep; None where that is not known."""
-    if not engine.root:
+    if engine.root:
+        place = f"layout={shlex.quote(engine.root)}"
+    elif engine.name in (PYTHON, SHELL):
+        place = LAYOUT
+    else:
         return None
-    script = f"LC_ALL=C df -Pk {shlex.quote(engine.root)} 2>/dev/null || :"
+    nearest = 'while [ ! -d "$layout" ] && [ -n "$layout" ]; do layout=${layout%/*}; done'
+    script = f'{place}\n{nearest}\nLC_ALL=C df -Pk "${{layout:-/}}" 2>/dev/null || :'
     lines = channel.ask(script, limit=1 << 16).decode(errors="replace").splitlines()
     fields = lines[1].split() if len(lines) > 1 else []
     return int(fields[3]) << 10 if len(fields) > 3 and fields[3].isdecimal() else None

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -197,6 +197,22 @@ def from_docker_inspect(content: bytes, what: str) -> Inventory:
         raise InvalidInventory(f"{e}; expected what `docker image inspect` prints") from None
     graph = not any(_in_containerd(image) for image in found)
     return Inventory("docker" if graph else "containerd", images, frozenset(there))
+
+
+def from_layout(blobs: Iterable[str], images: Iterable[Any]) -> Inventory:
+    """Return what an OCI image layout has: the digests of blobs, and what its index lists.
+
+    Raises InvalidInventory.
+    """
+    held = []
+    try:
+        for image in images:
+            name = (image.get("annotations") or {}).get(manifests.IMAGE_NAME)
+            names = (str(name),) if name else ()
+            held.append(Held(digests.parse(str(image["digest"])), (), names))
+        return Inventory("ferry", tuple(held), frozenset(map(digests.parse, blobs)))
+    except (FerryError, AttributeError, KeyError, TypeError):
+        raise InvalidInventory("its layout cannot be read") from None
 
 
 def _digests(image: _Inspected) -> Iterable[Digest]:

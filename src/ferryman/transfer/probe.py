@@ -11,6 +11,8 @@ ENGINES = ("docker", "podman", "nerdctl", "ctr", "ferry")
 _FETCHERS = ("curl", "wget", "busybox")
 PYTHON = "python"
 """What takes the place of an engine's name where there is none, and Python keeps the images."""
+SHELL = "sh"
+"""What does where there is no Python either: the shell keeps the images."""
 _OLDEST = (3, 6)
 _LIMIT = 256 << 10
 _SECONDS = 120.0
@@ -51,6 +53,11 @@ command -v wget >/dev/null 2>&1 && case $(wget --version 2>&1 </dev/null) in
     *GNU*) echo "fetcher wget" ;;
     *) echo "fetcher busybox" ;;
 esac
+keeps=yes
+for each in dd gzip mkdir mv rm sha256sum sync wc; do
+    command -v $each >/dev/null 2>&1 || keeps=
+done
+[ -z "$keeps" ] || echo "keeps"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}
 while [ ! -d "$cache" ] && [ -n "$cache" ]; do cache=${cache%/*}; done
 echo "free $(df -Pk "${cache:-/}" 2>/dev/null | awk 'NR == 2 { print $4 }')"
@@ -89,6 +96,8 @@ class Far(NamedTuple):
     """Engines that are installed there, and do not answer this user."""
     fetchers: tuple[str, ...] = ()
     """What gets URLs: "curl", "wget" (GNU's) or "busybox" (its wget)."""
+    keeps: bool = False
+    """Whether there is what the shell needs to keep images."""
 
     @property
     def has_python(self) -> bool:
@@ -120,6 +129,7 @@ def read(said: str) -> Far:
     free: int | None = None
     silent: set[str] = set()
     fetchers: list[str] = []
+    keeps = False
     for line in said.splitlines():
         word, _, rest = line.partition(" ")
         if word == "machine":
@@ -132,13 +142,15 @@ def read(said: str) -> Far:
             python = int(match.group(1)), int(match.group(2))
         elif word == "zstd":
             zstd = True
+        elif word == "keeps":
+            keeps = True
         elif word == "fetcher" and rest in _FETCHERS and rest not in fetchers:
             fetchers.append(rest)
         elif word == "free" and re.fullmatch(r"\d{1,15}", rest):
             free = int(rest) << 10
     known = tuple(engines[name] for name in ENGINES if name in engines)
     mute = tuple(name for name in ENGINES if name in silent)
-    return Far(system[:40], machine[:40], known, python, zstd, free, mute, tuple(fetchers))
+    return Far(system[:40], machine[:40], known, python, zstd, free, mute, tuple(fetchers), keeps)
 
 
 def refused(channel: Channel, name: str) -> HostError:

@@ -43,7 +43,7 @@ def source(there: There) -> Iterator[ArchiveSource]:
     what = f"{there.host.name}/{there.name}"
     with opened(there.host) as channel:
         far = probe(channel)
-        engine = engines.chosen(channel, far, or_python=False)
+        engine = engines.chosen(channel, far, or_layout=False)
         if engine.name != "ctr" and engines.image(channel, engine, there.name) is None:
             raise ImageNotFound(f"{what}: {engine.name} there has no such image")
         start = partial(channel.start, _save(engine, there.name, pressed=far.zstd))
