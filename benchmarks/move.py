@@ -50,6 +50,15 @@ class Way(NamedTuple):
     forget: Callable[[], object]
 
 
+class Goals(NamedTuple):
+    """What the second move may cost, in bytes: the goals of docs and README."""
+
+    layer: int
+    """The layer that has changed, as ``zstd -3`` makes it."""
+    patch: int
+    """What ``zstd --patch-from`` makes of it."""
+
+
 class Here(NamedTuple):
     """The engines of this side, which have both images."""
 
@@ -59,10 +68,11 @@ class Here(NamedTuple):
     ferry: Command
     docker: Command
     podman: Command
+    goals: Goals
 
 
 def main() -> int:
-    """Measure and print."""
+    """Measure and print; return 1 where a goal is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--pair", default="binary", help="of benchmarks.delta (%(default)s)")
     parser.add_argument("--rate", default=_RATE, help="of the slow line (%(default)s)")
@@ -80,6 +90,7 @@ def main() -> int:
     # What is started is stopped, and what is written goes, however this ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     folder = Path(tempfile.mkdtemp(prefix="fm-", dir=os.environ.get("TMPDIR", "/var/tmp")))
+    met = True
     try:
         with ExitStack() as stack:
             if options.fleet:
@@ -90,53 +101,74 @@ def main() -> int:
                 root = _newer_docker() if options.newer else None
                 here = _here(stack, folder, options.pair, root)
                 if options.rounds:
-                    _first_moves(here, options.rounds, root)
+                    met = _first_moves(here, options.rounds, root)
                 else:
-                    _measure(here, options.rate, root)
+                    met = _measure(here, options.rate, root)
     finally:
         remove(folder)
-    return 0
+    return 0 if met else 1
 
 
 def _here(stack: ExitStack, folder: Path, name: str, root: Path | None) -> Here:
     made = stack.enter_context(network(folder / "net"))
     ferry = made.command(str(Path(sys.executable).with_name("ferry")), "--root", f"{folder}/store")
-    _images(ferry, folder, name)
+    goals = _images(ferry, folder, name)
     (folder / "here").mkdir()
     own = stack.enter_context(host(made, "here", 2))
     docker = stack.enter_context(with_docker(own, folder / "d0", root))
     podman = _podman(folder / "p0")
     for engine in (docker, podman):
         engine.run("load", "-q", input=ferry.run("save", _OLD, _NEW).stdout)
-    return Here(made, folder, own, ferry, docker, podman)
+    return Here(made, folder, own, ferry, docker, podman, goals)
 
 
-def _measure(here: Here, rate: str, root: Path | None) -> None:
+def _measure(here: Here, rate: str, root: Path | None) -> bool:
+    """Print all ways; tell whether the second moves cost no more bytes than they may."""
+    alone, with_python = [], []
     for slow in (False, True):
-        print(f"\n{rate if slow else 'As fast as the machine'}", flush=True)
+        shape = rate if slow else ""
+        print(f"\n{shape or 'As fast as the machine'}", flush=True)
         print(f"  {'':44} {'first':>22} {'second':>22}", flush=True)
         if root:
             for containerd in (False, True):
                 number = 40 + 2 * containerd + slow
-                _with_newer(here, number, rate if slow else "", root, containerd=containerd)
+                sent, patched = _with_newer(here, number, shape, root, containerd=containerd)
+                # In containerd the layer goes by gzip, which its registry's clients take.
+                alone += [] if containerd else [sent]
+                with_python.append(patched)
             continue
-        _with_docker(here, 10 + slow, rate if slow else "")
-        _with_podman(here, 20 + slow, rate if slow else "")
-        _with_ferry(here, 30 + slow, rate if slow else "")
+        sent, patched = _with_docker(here, 10 + slow, shape)
+        alone.append(sent)
+        patches = _with_podman(here, 20 + slow, shape), _with_ferry(here, 30 + slow, shape)
+        with_python += [patched, *patches]
     if not root:
         print(f"\n{rate} and {2 * _LATE} ms", flush=True)
         _with_delay(here, 50, rate)
+    made, patch = here.goals
+    shares = max(alone) / made, max(with_python) / patch
+    print(f"\nzstd -3 makes {made / 1e6:.2f} MB; to stock docker {shares[0]:.2f} x (goal 1.02)")
+    print(f"--patch-from {patch / 1e6:.2f} MB; where Python is {shares[1]:.2f} x (goal 1.3)")
+    return shares[0] <= 1.02 and shares[1] <= 1.3
 
 
-def _first_moves(here: Here, rounds: int, root: Path | None) -> None:
-    """Print the least time of first moves to docker, and of what users typed before."""
-    with (
-        host(here.network, "first", 60) as far,
-        with_docker(far, here.folder / "f0", root) as docker,
-    ):
+def _first_moves(here: Here, rounds: int, root: Path | None) -> bool:
+    """Print the least time of first moves, and of what users typed before.
+
+    Tell whether ferry takes half of that at most.
+    """
+    with ExitStack() as stack:
+        far = stack.enter_context(host(here.network, "first", 60))
+        docker = stack.enter_context(with_docker(far, here.folder / "f0", root))
         far.give("zstd")
+        other = stack.enter_context(host(here.network, "second", 61))
+        store = with_ferry(other, here.folder / "f1")
+        other.give("python3")
         script = f"docker save {{}} | ssh -F {here.network.config} {far.name} docker load"
-        ways = {"ferry move": _moving(here, far), "docker save | ssh": _script(here, script)}
+        ways = {
+            "ferry move: docker": _moving(here, far),
+            "ferry move: ferry": _moving(here, other),
+            "docker save | ssh": _script(here, script),
+        }
         # And how long docker takes alone, with an archive that is there already.
         archive = here.folder / "archive.tar"
         here.docker.run("save", "-o", archive, _OLD)
@@ -145,14 +177,16 @@ def _first_moves(here: Here, rounds: int, root: Path | None) -> None:
         for _ in range(rounds):
             for name, bring in ways.items():
                 _forgetting(docker)()
+                store("system", "prune", "-af", check=False)
                 os.sync()
                 began = time.monotonic()
                 bring(_OLD)
                 taken[name].append(time.monotonic() - began)
     least = {name: min(each) for name, each in taken.items()}
+    shares = {name: seconds / least["docker save | ssh"] for name, seconds in least.items()}
     for name, seconds in least.items():
-        share = seconds / least["docker save | ssh"]
-        print(f"  {name:20} {seconds:6.2f} s {share:5.2f} x", flush=True)
+        print(f"  {name:20} {seconds:6.2f} s {shares[name]:5.2f} x", flush=True)
+    return all(share <= 0.5 for name, share in shares.items() if name.startswith("ferry"))
 
 
 def _pulled(stack: ExitStack, folder: Path, name: str, rate: str) -> None:
@@ -222,11 +256,12 @@ def _fleet(stack: ExitStack, folder: Path) -> None:
     print(f"  16 hosts on a line of 32 MiB/s: {time.monotonic() - began:.2f} s; it allows 16 s")
 
 
-def _images(ferry: Command, folder: Path, name: str) -> None:
-    """Build the two: a system with Python, and packages on it."""
+def _images(ferry: Command, folder: Path, name: str) -> Goals:
+    """Build the two: a system with Python, and packages on it; return what a move may cost."""
     base = subprocess.run([_ROOT / "scripts/make-base"], stdout=subprocess.PIPE, check=True)
     ferry.run("import", base.stdout.decode().strip(), "ferry-bench/base:1")
     old, new = pair(folder, name)
+    goals = Goals(*(_compressed(new, *f) for f in ((), ("--long=28", f"--patch-from={old}"))))
     context = folder / "context"
     context.mkdir()
     (context / "Dockerfile").write_text(
@@ -237,9 +272,19 @@ def _images(ferry: Command, folder: Path, name: str) -> None:
         shutil.move(tar, context / "packages.tar")
         ferry.run("build", "-q", "-t", image, context)
     shutil.rmtree(context)
+    return goals
 
 
-def _with_docker(here: Here, number: int, rate: str) -> None:
+def _compressed(path: Path, *flags: str) -> int:
+    out = path.with_suffix(".zst")
+    subprocess.run(["zstd", "-qf3", *flags, path, "-o", out], check=True)
+    size = out.stat().st_size
+    out.unlink()
+    return size
+
+
+def _with_docker(here: Here, number: int, rate: str) -> tuple[int, int]:
+    """Return the bytes of the second move, to docker alone and with Python."""
     with (
         host(here.network, f"docker{number}", number) as far,
         # Beside the sender: what goes to it is not counted.
@@ -250,7 +295,7 @@ def _with_docker(here: Here, number: int, rate: str) -> None:
         _shape(here.network, far, number, rate)
         forget = _forgetting(docker)
 
-        _row(far, Way("ferry move: docker", _moving(here, far), forget))
+        sent = _row(far, Way("ferry move: docker", _moving(here, far), forget))
         for pipe in ("", "gzip -1 | ", "zstd -3 -T0 -q | "):
             undo = "zstd -dq | " if "zstd" in pipe else ""
             ssh = f"ssh -F {here.network.config} {far.name}"
@@ -266,10 +311,14 @@ def _with_docker(here: Here, number: int, rate: str) -> None:
         )
         _row(far, Way("skopeo copy to a registry; docker pull", _script(here, script), forget))
         far.give("python3")
-        _row(far, Way("ferry move: docker and python3", _moving(here, far), forget))
+        way = Way("ferry move: docker and python3", _moving(here, far), forget)
+        return sent, _row(far, way)
 
 
-def _with_newer(here: Here, number: int, rate: str, root: Path, *, containerd: bool) -> None:
+def _with_newer(
+    here: Here, number: int, rate: str, root: Path, *, containerd: bool
+) -> tuple[int, int]:
+    """Return the bytes of the second move, to docker alone and with Python."""
     with (
         host(here.network, f"newer{number}", number) as far,
         with_docker(far, here.folder / f"n{number}", root, containerd) as docker,
@@ -279,9 +328,12 @@ def _with_newer(here: Here, number: int, rate: str, root: Path, *, containerd: b
         forget = _forgetting(docker)
 
         kind = "in containerd" if containerd else "graph drivers"
-        _row(far, Way(f"ferry move: docker 26, {kind}", _moving(here, far), forget))
+        sent = _row(far, Way(f"ferry move: docker 26, {kind}", _moving(here, far), forget))
         script = f"docker save {{}} | ssh -F {here.network.config} {far.name} docker load"
         _row(far, Way("docker save | ssh docker load", _script(here, script), forget))
+        far.give("python3")
+        way = Way(f"ferry move: docker 26, {kind}, and python3", _moving(here, far), forget)
+        return sent, _row(far, way)
 
 
 def _with_delay(here: Here, number: int, rate: str) -> None:
@@ -314,7 +366,8 @@ def _newer_docker() -> Path:
     return Path(done.stdout.decode().strip())
 
 
-def _with_podman(here: Here, number: int, rate: str) -> None:
+def _with_podman(here: Here, number: int, rate: str) -> int:
+    """Return the bytes of the second move with Python there."""
     with host(here.network, f"podman{number}", number) as far:
         podman = _podman(here.folder / f"p{number}")
         with_podman(far, podman)
@@ -334,15 +387,18 @@ def _with_podman(here: Here, number: int, rate: str) -> None:
         script = f"{key} {' '.join(here.podman.argv)} image scp -q localhost/{{}} "
         script += f"root@{far.address}:22::"
         _row(far, Way("podman image scp", _script(here, script, here.podman.env), forget))
+        far.give("python3")
+        return _row(far, Way("ferry move: podman and python3", _moving(here, far), forget))
 
 
-def _with_ferry(here: Here, number: int, rate: str) -> None:
+def _with_ferry(here: Here, number: int, rate: str) -> int:
+    """Return the bytes of the second move."""
     with host(here.network, f"ferry{number}", number) as far:
         far.give("python3", "rsync")
         store = here.folder / f"f{number}"
         there = with_ferry(far, store)
         _shape(here.network, far, number, rate)
-        _row(
+        sent = _row(
             far,
             Way(
                 "ferry move: ferry and python3",
@@ -363,6 +419,7 @@ def _with_ferry(here: Here, number: int, rate: str) -> None:
                 lambda: Path(f"{store}.tar").unlink(missing_ok=True),
             ),
         )
+        return sent
 
 
 def _podman(folder: Path) -> Command:
@@ -408,17 +465,21 @@ def _ran(done: "subprocess.CompletedProcess[bytes]") -> None:
     assert done.returncode == 0
 
 
-def _row(far: Host, way: Way) -> None:
+def _row(far: Host, way: Way) -> int:
+    """Print what a way costs; return the bytes of the second move."""
     cells = []
+    sent = 0
     way.forget()
     for image in (_OLD, _NEW):
         os.sync()
         before, began = far.wire(), time.monotonic()
         way.bring(image)
         taken = time.monotonic() - began
-        cells.append(f"{(far.wire() - before) / 1e6:9.2f} MB {taken:7.2f} s")
+        sent = far.wire() - before
+        cells.append(f"{sent / 1e6:9.2f} MB {taken:7.2f} s")
     way.forget()
     print(f"  {way.name:44} {cells[0]:>22} {cells[1]:>22}", flush=True)
+    return sent
 
 
 def _shape(network: Network, far: Host, number: int, rate: str) -> None:
