@@ -100,12 +100,8 @@ class Delivery:
 
     def _send(self, cargo: Cargo, planned: Plan, heard: Callable[[int], None]) -> int:
         channel, pace = self._channel, self._means.pace
-        if planned.way == "layout" and self._engine.name == SHELL:
-            return self._keep(cargo, heard)
-        if planned.way == "layout":
-            return by_agent.keep(channel, self._job(cargo, planned), pace, heard)
-        if self._engine.name == PYTHON and (depot := self._means.depot):
-            return by_bucket.keep(channel, self._job(cargo, planned), depot, pace, heard)
+        if self._engine.name in (PYTHON, SHELL):
+            return self._keep(cargo, planned, heard)
         if self._by_diff_ids():
             saved, planned = cargo.plain(planned)
             cargo = cargo._replace(saved=saved)
@@ -142,14 +138,21 @@ class Delivery:
             channel, engine, codec, planned, cargo.saved, press, pace, heard, self._form()
         )
 
-    def _keep(self, cargo: Cargo, heard: Callable[[int], None]) -> int:
-        press, plain = self._means.press, cargo.content.plain
+    def _keep(self, cargo: Cargo, planned: Plan, heard: Callable[[int], None]) -> int:
+        """Have the image kept as a layout, where there is no engine."""
+        channel, pace, plain = self._channel, self._means.pace, cargo.content.plain
+        if self._engine.name == PYTHON:
+            job = self._job(cargo, planned)
+            if depot := self._means.depot:
+                return by_bucket.keep(channel, job, depot, pace, heard)
+            return by_agent.keep(channel, job, pace, heard)
 
         def pressed(codec: str, blob: Descriptor, start: int) -> Pressed:
-            return press(codec if blob.id in plain else "none", blob.id, blob.size, start)
+            way = codec if blob.id in plain else "none"
+            return self._means.press(way, blob.id, blob.size, start)
 
         codec = by_archive.codec(self._far)
-        return by_shell.keep(self._channel, codec, cargo.saved, pressed, self._means.pace, heard)
+        return by_shell.keep(channel, codec, cargo.saved, pressed, pace, heard)
 
     def _form(self) -> str:
         return "docker-archive" if self._by_diff_ids() else "docker"

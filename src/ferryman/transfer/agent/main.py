@@ -463,7 +463,8 @@ class Agent:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=told,
-                preexec_fn=os.setsid,
+                # All that it starts is ended with it.
+                start_new_session=True,
             )
             waiting = threading.Thread(target=_wait, args=(engine, arrivals))
             waiting.daemon = True
