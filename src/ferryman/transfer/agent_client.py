@@ -25,12 +25,14 @@ _BOOT = (
     "from ferryman.transfer.agent.main import run;run()"
 )
 _PACKAGES = ("ferryman", "ferryman.transfer", "ferryman.transfer.agent", "ferryman.transfer.delta")
-_MODULES = (
+MODULES = (
+    ("ferryman.transfer.agent", "arrivals.py"),
     ("ferryman.transfer.agent", "inflate.py"),
     ("ferryman.transfer.agent", "main.py"),
     ("ferryman.transfer.agent", "registry.py"),
     ("ferryman.transfer.delta", "undo.py"),
 )
+"""What is sent, by packages."""
 _CODECS = ("zstd", "gzip")
 _MAX_ANSWER = 16 << 20
 _LENGTH = struct.Struct(">I")
@@ -44,7 +46,7 @@ def program() -> bytes:
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for package in _PACKAGES:
             archive.writestr(package.replace(".", "/") + "/__init__.py", "")
-        for package, name in _MODULES:
+        for package, name in MODULES:
             source = resources.files(package).joinpath(name).read_bytes()
             archive.writestr(f"{package.replace('.', '/')}/{name}", source)
     return content.getvalue()

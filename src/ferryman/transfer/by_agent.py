@@ -6,7 +6,6 @@ archive to the engine's own ``load``.
 """
 
 import base64
-import secrets
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -16,8 +15,7 @@ from ferryman.archive import tar, write
 from ferryman.archive.write import Saved
 from ferryman.errors import FerryError
 from ferryman.image.digest import Digest
-from ferryman.transfer import by_pull, inventory
-from ferryman.transfer.agent.registry import TAG
+from ferryman.transfer import by_pull, inventory, serve
 from ferryman.transfer.agent_client import Agent, Looked, look, shown
 from ferryman.transfer.channel import Channel
 from ferryman.transfer.differences import Difference, Differences
@@ -95,12 +93,12 @@ def pull(
         there = {diff_id for image in job.site.images for diff_id in image.diff_ids}
         missing = {step.layer.id for step in job.plan.missing if step.layer.id == step.diff_id}
         made, _ = _differences(agent, job, sorted(missing - there - looked.whole), looked)
-        name = f"ferry/{secrets.token_hex(16)}"
-        source = f"127.0.0.1:{_PORT}/{name}:{TAG}"
+        name = serve.secret_name()
+        source, names = serve.reference(name, _PORT), job.plan.image.names
         agent.say(
             {
                 "ask": "pull",
-                "script": by_pull.script(job.engine, source, job.plan.image.names, insecure=True),
+                "script": by_pull.script(job.engine, source, names, insecure=True),
                 "port": _PORT,
                 "name": name,
                 "target": content.target.digest,

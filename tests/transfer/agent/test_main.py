@@ -3,17 +3,18 @@
 import hashlib
 import io
 import os
-import re
 import struct
 import sys
 import tarfile
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ferryman.image import digest as digests
+from ferryman.transfer import agent_client
 from ferryman.transfer.agent_client import Agent
 from ferryman.transfer.channel import Channel, HostError
 from ferryman.transfer.delta import encode
@@ -193,17 +194,16 @@ def test_a_python_that_does_not_answer(start: Callable[[], Agent], tmp_path: Pat
             agent.ask({"ask": "look", "digests": []})
 
 
-@pytest.mark.parametrize("name", ["main.py", "inflate.py", "registry.py", "undo.py"])
-def test_older_pythons_can_read_it(name: str) -> None:
+@pytest.mark.parametrize(("package", "name"), agent_client.MODULES)
+def test_older_pythons_can_read_it(package: str, name: str) -> None:
     """Of the grammar that vermin and the like know: what ast takes for 3.7 is what there is."""
     import ast
 
-    folder = "delta" if name == "undo.py" else "agent"
-    path = Path(__file__).parents[3] / "src/ferryman/transfer" / folder / name
-    ast.parse(path.read_text(), feature_version=(3, 6))
-    imported = re.findall(r"^(?:from|import) (ferryman.*)$", path.read_text(), re.MULTILINE)
-    sent = {
-        "ferryman.transfer.agent import inflate, registry",
-        "ferryman.transfer.delta import undo",
-    }
-    assert set(imported) == (sent if name == "main.py" else set())
+    text = resources.files(package).joinpath(name).read_text()
+    tree = ast.parse(text, feature_version=(3, 6))
+    sent = {f"{p}.{n.removesuffix('.py')}" for p, n in agent_client.MODULES}
+    for each in ast.walk(tree):
+        if isinstance(each, ast.ImportFrom) and (each.module or "").startswith("ferryman"):
+            assert {f"{each.module}.{alias.name}" for alias in each.names} <= sent
+        elif isinstance(each, ast.Import):
+            assert not any(alias.name.startswith("ferryman") for alias in each.names)

@@ -24,7 +24,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
-from ferryman.transfer.agent import inflate, registry
+from ferryman.transfer.agent import arrivals, inflate, registry
 from ferryman.transfer.delta import undo
 
 _LINE = 64 << 20
@@ -298,14 +298,12 @@ class Agent:
         self._kept.forget([])
 
     def look(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """Say which parts are here, which have begun, what can be undone, and how much room is."""
-        room = os.statvfs(self._kept.folder)
+        """Say which parts are here, which have begun, and what can be undone."""
         return {
             "whole": [d for d in request["digests"] if self._kept.size(d) is not None],
             "begun": {d: self._kept.begun(d) for d in request["digests"] if self._kept.begun(d)},
             "compressions": undo.compressions(),
             "codecs": inflate.codecs(),
-            "free": room.f_bavail * room.f_frsize,
         }
 
     def put(self, request: Dict[str, Any]) -> Dict[str, Any]:
@@ -453,10 +451,14 @@ class Agent:
 
         Each is asked for in a line, and comes as with ``put``.
         """
-        arrivals = registry.Arrivals(request["blobs"], self._kept.path)
-        name, target, documents = request["name"], request["target"], request["documents"]
+        blobs = arrivals.Arrivals(request["blobs"], self._kept.path)
+        documents = {
+            digest: (media_type, base64.b64decode(content))
+            for digest, (media_type, content) in request["documents"].items()
+        }
+        image = registry.Image(request["name"], request["target"], documents)
         told = tempfile.TemporaryFile()
-        with registry.serving(name, target, documents, arrivals) as port:
+        with registry.serving(arrivals.handler(image, blobs)) as port:
             script = request["script"].replace(request["port"], str(port))
             engine = subprocess.Popen(
                 ["sh", "-c", script],
@@ -466,25 +468,26 @@ class Agent:
                 # All that it starts is ended with it.
                 start_new_session=True,
             )
-            waiting = threading.Thread(target=_wait, args=(engine, arrivals))
+            waiting = threading.Thread(target=_wait, args=(engine, blobs))
             waiting.daemon = True
             waiting.start()
             try:
                 while True:
-                    digest = arrivals.next()
+                    digest = blobs.next()
                     if digest is None:
                         break
                     self._answer({"want": digest})
-                    self._arrive(digest, arrivals)
+                    self._arrive(digest, blobs)
             except BaseException:
                 with contextlib.suppress(PermissionError, ProcessLookupError):
                     os.killpg(engine.pid, signal.SIGTERM)
+                blobs.end()
                 raise
             waiting.join()
         told.seek(max(0, told.tell() - _TOLD))
         return {"code": engine.returncode, "said": told.read(_TOLD).decode("utf-8", "replace")}
 
-    def _arrive(self, digest: str, arrivals: registry.Arrivals) -> None:
+    def _arrive(self, digest: str, blobs: arrivals.Arrivals) -> None:
         part = self._source.line()
         if part is None or part["digest"] != digest:
             raise Failed("the line broke")
@@ -493,7 +496,7 @@ class Agent:
         def arrived(piece: bytes) -> None:
             nonlocal at
             at += len(piece)
-            arrivals.arrived(digest, at)
+            blobs.arrived(digest, at)
 
         receive(self._kept, self._source, part, arrived)
 
@@ -515,9 +518,9 @@ class Agent:
         return {}
 
 
-def _wait(engine: Any, arrivals: registry.Arrivals) -> None:
+def _wait(engine: Any, blobs: arrivals.Arrivals) -> None:
     engine.wait()
-    arrivals.end()
+    blobs.end()
 
 
 def _end(engine: Any) -> None:
