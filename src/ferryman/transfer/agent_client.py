@@ -26,10 +26,10 @@ _BOOT = (
 )
 _PACKAGES = ("ferryman", "ferryman.transfer", "ferryman.transfer.agent", "ferryman.transfer.delta")
 MODULES = (
-    ("ferryman.transfer.agent", "arrivals.py"),
-    ("ferryman.transfer.agent", "inflate.py"),
-    ("ferryman.transfer.agent", "main.py"),
-    ("ferryman.transfer.agent", "registry.py"),
+    *(
+        ("ferryman.transfer.agent", f"{name}.py")
+        for name in ("arrivals", "incoming", "inflate", "kept", "layout", "main", "registry")
+    ),
     ("ferryman.transfer.delta", "undo.py"),
 )
 """What is sent, by packages."""

@@ -64,8 +64,9 @@ def serving(content: Content, pace: Pace, heard: Callable[[int], None]) -> Itera
 def _handler(
     content: Content, name: str, pace: Pace, heard: Callable[[int], None]
 ) -> type[registry.Handler]:
+    documents = {str(digest): each for digest, each in content.documents.items()}
+
     class Handler(registry.Handler):
-        documents = {str(digest): each for digest, each in content.documents.items()}
         image = registry.Image(name, content.target.digest, documents)
 
         def size(self, digest: str) -> int | None:

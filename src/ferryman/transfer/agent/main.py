@@ -8,270 +8,28 @@ there, so that nothing is sent twice over a line that breaks; all of it is check
 
 import base64
 import contextlib
-import fcntl
 import hashlib
 import itertools
 import json
 import os
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
 import threading
-import time
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from ferryman.transfer.agent import arrivals, inflate, registry
+from ferryman.transfer.agent.incoming import Address, Failed, Input
+from ferryman.transfer.agent.kept import Kept, pieces, receive
+from ferryman.transfer.agent.layout import Layout
 from ferryman.transfer.delta import undo
 
-_LINE = 64 << 20
 _PIECE = 1 << 20
-_LENGTH = struct.Struct(">I")
 _TOLD = 8 << 10
-_OLD_SECONDS = 7 * 86400
-_FETCH_SECONDS = 60
-FETCH = "ferry:fetch "
-"""What stands before the reason why a URL gave nothing."""
-_HEX = set("0123456789abcdef")
 _MAGIC = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-
-
-class Failed(Exception):
-    """Why a request cannot be done, in one line."""
-
-
-class Kept:
-    """The folder of what has arrived: a file for each part, by its SHA-256, ``.part`` behind it
-    while it is not whole."""
-
-    def __init__(self, folder: str) -> None:
-        """Make the folder, and forget what nobody has come back for."""
-        self.folder = folder
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        for name in os.listdir(folder):
-            path = os.path.join(folder, name)
-            if time.time() - os.stat(path).st_mtime > _OLD_SECONDS:
-                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
-
-    def path(self, digest: str) -> str:
-        """Return the file of a whole part."""
-        if len(digest) != 64 or not set(digest) <= _HEX:
-            raise Failed("a request for no digest")
-        return os.path.join(self.folder, digest)
-
-    def size(self, digest: str) -> Optional[int]:
-        """Return the bytes of a whole part, or None."""
-        try:
-            return os.stat(self.path(digest)).st_size
-        except FileNotFoundError:
-            return None
-
-    def begun(self, digest: str) -> int:
-        """Return how many bytes of a part have arrived."""
-        try:
-            return os.stat(self.path(digest) + ".part").st_size
-        except FileNotFoundError:
-            return 0
-
-    def forget(self, digests: List[str]) -> None:
-        """Remove parts, and the folder if that was all."""
-        for digest in digests:
-            for path in (self.path(digest), self.path(digest) + ".part"):
-                if os.path.exists(path):
-                    os.unlink(path)
-        with contextlib.suppress(OSError):
-            os.rmdir(self.folder)
-
-
-class Layout:
-    """Images where there is no engine: an OCI image layout, where a ferry would look for it."""
-
-    def __init__(self) -> None:
-        """Find the place; nothing is made before something is to be kept."""
-        data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
-        place = "/var/lib/ferry" if os.getuid() == 0 else os.path.join(data, "ferry")
-        self._top = os.path.join(os.environ.get("FERRY_ROOT") or place, "image")
-        self._blobs = os.path.join(self._top, "blobs", "sha256")
-
-    def path(self, digest: str) -> str:
-        """Return the file of a blob."""
-        return os.path.join(self._blobs, digest)
-
-    def have(self) -> List[str]:
-        """Return the blobs that are there."""
-        return os.listdir(self._blobs) if os.path.isdir(self._blobs) else []
-
-    def images(self) -> List[Dict[str, Any]]:
-        """Return the descriptors of its index."""
-        try:
-            with open(os.path.join(self._top, "index.json"), "rb") as file:
-                found = json.loads(file.read().decode()).get("manifests")
-        except (FileNotFoundError, ValueError):
-            return []
-        return found if isinstance(found, list) else []
-
-    def take(self, digest: str, path: str) -> None:
-        """Take a blob from a file, which it is by then."""
-        os.makedirs(self._blobs, exist_ok=True)
-        aside = os.path.join(self._top, ".ferry-" + digest)
-        try:
-            os.rename(path, aside)
-        except OSError:  # another file system
-            shutil.copyfile(path, aside)
-            os.unlink(path)
-        _sync(aside)
-        os.rename(aside, self.path(digest))
-        _sync(self._blobs)
-
-    def add(self, images: List[Dict[str, Any]]) -> None:
-        """Let descriptors stand for their names, in place of what did before."""
-        lock = os.open(self._top, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            names = {_name(image) for image in images}
-            kept = [each for each in self.images() if _name(each) not in names]
-            index = {
-                "schemaVersion": 2,
-                "mediaType": "application/vnd.oci.image.index.v1+json",
-                "manifests": kept + images,
-            }
-            self._write("oci-layout", {"imageLayoutVersion": "1.0.0"})
-            self._write("index.json", index)
-        finally:
-            os.close(lock)
-
-    def _write(self, name: str, content: Dict[str, Any]) -> None:
-        aside = os.path.join(self._top, "." + name)
-        with open(aside, "wb") as file:
-            file.write(json.dumps(content).encode())
-        _sync(aside)
-        os.rename(aside, os.path.join(self._top, name))
-        _sync(self._top)
-
-
-def _name(image: Dict[str, Any]) -> str:
-    """Return what an image is known by: its name, or its digest where it has none."""
-    named = (image.get("annotations") or {}).get("io.containerd.image.name")
-    return str(named or image.get("digest"))
-
-
-def _sync(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-class Input:
-    """Standard input: lines, and frames of bytes."""
-
-    def __init__(self, stream: Any) -> None:
-        """Read from a binary stream."""
-        self._stream = stream
-
-    def line(self) -> Optional[Dict[str, Any]]:
-        """Return the next request, None at the end."""
-        line = self._stream.readline(_LINE)
-        if not line:
-            return None
-        if not line.endswith(b"\n"):
-            raise Failed("the line broke")
-        return json.loads(line.decode())  # type: ignore[no-any-return]
-
-    def body(self, codec: str) -> Any:
-        """Yield what the frames hold, up to the one that is empty."""
-        return inflate.inflated(self._frames(), codec)
-
-    def _frames(self) -> Any:
-        while True:
-            (length,) = _LENGTH.unpack(self.exactly(_LENGTH.size))
-            if not length:
-                return
-            while length:
-                piece = self.exactly(min(length, _PIECE))
-                length -= len(piece)
-                yield piece
-
-    def exactly(self, size: int) -> bytes:
-        """Return so many bytes; raises Failed when the line breaks."""
-        content = self._stream.read(size)
-        if len(content) != size:
-            raise Failed("the line broke")
-        return content  # type: ignore[no-any-return]
-
-
-class Address:
-    """What a URL gives, in the place of frames."""
-
-    def __init__(self, url: str) -> None:
-        """Ask for it once it is wanted; the URL is told to nobody."""
-        self._url = url
-
-    def body(self, codec: str) -> Any:
-        """Yield what it holds; raises Failed, with FETCH in front, where it cannot be had."""
-        return inflate.inflated(self._fetched(), codec)
-
-    def _fetched(self) -> Any:
-        from http.client import HTTPException
-        from urllib.request import Request, urlopen
-
-        try:
-            asked = Request(self._url, headers={"Accept-Encoding": "gzip"})
-            with urlopen(asked, timeout=_FETCH_SECONDS) as answer:
-                left = int(answer.headers["Content-Length"])
-                while left:
-                    piece = answer.read(min(left, _PIECE))
-                    if not piece:
-                        raise Failed(FETCH + "the connection ended too early")
-                    left -= len(piece)
-                    yield piece
-        except (OSError, HTTPException, TypeError, ValueError) as e:
-            raise Failed(FETCH + str(e)) from None
-
-
-def receive(
-    kept: Kept, source: Any, request: Dict[str, Any], write: Callable[[bytes], object]
-) -> None:
-    """Take a part, from where the last try ended, pass all of it on, and keep it.
-
-    `source` is an Input or an Address.
-    """
-    digest, size, at = request["digest"], request["size"], request["at"]
-    path = kept.path(digest) + ".part"
-    hashed = hashlib.sha256()
-    with open(path, "r+b" if os.path.exists(path) else "w+b") as file:
-        for piece in _pieces(file, at):
-            hashed.update(piece)
-            write(piece)
-        if file.tell() != at:
-            raise Failed("what was kept is gone")
-        file.truncate()
-        for piece in source.body(request["codec"]):
-            at += len(piece)
-            if at > size:
-                raise Failed("more arrives than was announced")
-            hashed.update(piece)
-            file.write(piece)
-            # Others may read it already.
-            file.flush()
-            write(piece)
-    if at != size or hashed.hexdigest() != digest:
-        os.unlink(path)
-        raise Failed("what arrived is not what was sent")
-    os.rename(path, kept.path(digest))
-
-
-def _pieces(file: Any, size: int) -> Any:
-    while size:
-        piece = file.read(min(size, _PIECE))
-        if not piece:
-            return
-        size -= len(piece)
-        yield piece
 
 
 def _ignore(piece: bytes) -> None:
@@ -434,7 +192,7 @@ class Agent:
                     receive(self._kept, self._source, part, feed)
                 else:
                     with open(self._kept.path(part["digest"]), "rb") as file:
-                        for piece in _pieces(file, part["size"]):
+                        for piece in pieces(file, part["size"]):
                             feed(piece)
             if not stopped:
                 engine.stdin.close()  # type: ignore[union-attr]
