@@ -28,7 +28,9 @@ _PACKAGES = ("ferryman", "ferryman.transfer", "ferryman.transfer.agent", "ferrym
 MODULES = (
     *(
         ("ferryman.transfer.agent", f"{name}.py")
-        for name in ("arrivals", "incoming", "inflate", "kept", "layout", "main", "registry")
+        for name in (
+            *("arrivals", "engine", "incoming", "inflate", "kept", "layout", "main", "registry"),
+        )
     ),
     ("ferryman.transfer.delta", "undo.py"),
 )

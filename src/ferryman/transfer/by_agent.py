@@ -25,6 +25,7 @@ from ferryman.transfer.plan import Plan, carried
 from ferryman.transfer.pressed import FRAME, Press, Pressed
 from ferryman.transfer.probe import PYTHON, Engine
 from ferryman.transfer.serve import Content
+from ferryman.transfer.stages import stages
 
 _PORT = "FERRY_PORT"
 """Stands in a script for the port that the agent serves on."""
@@ -310,26 +311,29 @@ def _load(
     whole: set[Digest],
     looked: Looked,
 ) -> list[Digest]:
-    """Have the archive loaded, whose parts are there or are sent; return those."""
-    partial = carried(job.saved, job.plan.steps)
-    parts: list[dict[str, Any]] = []
-    coming: list[Pressed] = []
-    for part in write.parts([partial], job.form):
-        parts.append({"bytes": base64.b64encode(part.content).decode()})
-        if part.blob is None:
-            continue
-        described: dict[str, Any] = {"digest": part.blob.encoded, "size": part.size}
-        if part.blob not in whole:
-            pressed = _rest(job, looked, part.blob, part.size)
-            coming.append(pressed)
-            described |= {"at": pressed.start, "codec": pressed.codec}
-        parts += [described, {"bytes": base64.b64encode(bytes(-part.size % tar.BLOCK)).decode()}]
-    command = [*job.engine.command.split(), "load"]
-    agent.say({"ask": "load", "command": command, "parts": parts})
-    for pressed in coming:
-        agent.send(pressed)
-    answer = agent.answer()
-    if answer.get("code") != 0:
-        said = shown(answer.get("said", "")) or "it failed"
-        raise channel.error(f"{job.engine.name} load: {said}")
-    return [blob.id for blob in partial.blobs]
+    """Have the image loaded, whose parts are there or are sent; return those."""
+    there = set(whole)
+    for stage in stages(job.plan, job.saved, job.form):
+        parts: list[dict[str, Any]] = []
+        coming: list[Pressed] = []
+        for part in stage.parts:
+            parts.append({"bytes": base64.b64encode(part.content).decode()})
+            if part.blob is None:
+                continue
+            described: dict[str, Any] = {"digest": part.blob.encoded, "size": part.size}
+            if part.blob not in there:
+                pressed = _rest(job, looked, part.blob, part.size)
+                coming.append(pressed)
+                described |= {"at": pressed.start, "codec": pressed.codec}
+                there.add(part.blob)
+            padding = bytes(-part.size % tar.BLOCK)
+            parts += [described, {"bytes": base64.b64encode(padding).decode()}]
+        script = stage.script(job.engine, job.plan)
+        agent.say({"ask": "load", "script": script, "last": stage.last, "parts": parts})
+        for pressed in coming:
+            agent.send(pressed)
+        answer = agent.answer()
+        if answer.get("code") != 0:
+            said = shown(answer.get("said", "")) or "it failed"
+            raise channel.error(f"{job.engine.name} load: {said}")
+    return [blob.id for blob in carried(job.saved, job.plan.steps).blobs]

@@ -166,19 +166,44 @@ def test_loading(start: Callable[[], Agent], tmp_path: Path) -> None:
     with start() as agent:
         said = {"digest": DIGEST, "size": len(CONTENT), "at": 0, "codec": "gzip"}
         parts = [{"bytes": "YmVmb3Jl"}, said, {"bytes": "YmVoaW5k"}]
-        command = ["sh", "-c", f"cat > {tmp_path}/loaded; echo told >&2; exit 3"]
-        agent.say({"ask": "load", "command": command, "parts": parts})
+        script = f"cat > {tmp_path}/loaded; echo told >&2; exit 3"
+        agent.say({"ask": "load", "script": script, "last": True, "parts": parts})
         agent.send(blob(tmp_path))
         assert agent.answer() == {"code": 3, "said": "told\n"}
     assert (tmp_path / "loaded").read_bytes() == b"before" + CONTENT + b"behind"
     assert kept(tmp_path) == [DIGEST]
 
 
+def test_loading_in_stages(start: Callable[[], Agent], tmp_path: Path) -> None:
+    """The second one arrives while the first one is loaded, and is loaded after it."""
+    digest = {"digest": DIGEST, "size": len(CONTENT)}
+    said = {**digest, "at": 0, "codec": "gzip"}
+    asked = {"ask": "load", "last": False, "parts": [said]}
+    wait = f"cat > {tmp_path}/one; while [ ! -e {tmp_path}/go ]; do sleep 0.01; done"
+    with start() as agent:
+        agent.say({**asked, "script": f"{wait}; echo one >> {tmp_path}/order"})
+        agent.send(blob(tmp_path))
+        assert agent.answer() == {"code": 0, "said": ""}
+        script = f"cat > {tmp_path}/two; echo two >> {tmp_path}/order"
+        agent.say({"ask": "load", "last": True, "parts": [digest], "script": script})
+        (tmp_path / "go").touch()
+        assert agent.answer()["code"] == 0
+        assert (tmp_path / "order").read_text() == "one\ntwo\n"
+        assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes() == CONTENT
+        # What stands on one that fails is not loaded.
+        agent.say({**asked, "parts": [digest], "script": "cat > /dev/null; echo no >&2; exit 4"})
+        agent.answer()
+        script = f"cat > /dev/null && touch {tmp_path}/loaded"
+        agent.say({"ask": "load", "last": True, "parts": [digest], "script": script})
+        assert agent.answer() == {"code": 4, "said": "no\n"}
+    assert not (tmp_path / "loaded").exists()
+
+
 def test_an_engine_that_ends_at_once(start: Callable[[], Agent], tmp_path: Path) -> None:
     """What arrives is kept all the same."""
     with start() as agent:
         said = {"digest": DIGEST, "size": len(CONTENT), "at": 0, "codec": "none"}
-        agent.say({"ask": "load", "command": ["false"], "parts": [said]})
+        agent.say({"ask": "load", "script": "false", "last": True, "parts": [said]})
         agent.send(blob(tmp_path, "none"))
         assert agent.answer()["code"] == 1
     assert kept(tmp_path) == [DIGEST]

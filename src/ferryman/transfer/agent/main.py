@@ -14,21 +14,21 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tarfile
 import tempfile
 import threading
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Optional
 
 from ferryman.transfer.agent import arrivals, inflate, registry
+from ferryman.transfer.agent.engine import Engine, output
 from ferryman.transfer.agent.incoming import Address, Failed, Input
 from ferryman.transfer.agent.kept import Kept, pieces, receive
 from ferryman.transfer.agent.layout import Layout
 from ferryman.transfer.delta import undo
 
 _PIECE = 1 << 20
-_TOLD = 8 << 10
+_WELL = {"code": 0, "said": ""}
 _MAGIC = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
@@ -48,6 +48,7 @@ class Agent:
         self._kept = Kept(folder)
         self._layout = Layout()
         self._bases = {}  # type: Dict[str, str]
+        self._loading = None  # type: Optional[Engine]
         self._scratch = tempfile.mkdtemp(prefix="base-", dir=folder)
 
     def close(self) -> None:
@@ -83,7 +84,7 @@ class Agent:
         wanted = set(request["layers"]) - set(self._bases)
         if request["each"]:
             for diff_id in sorted(wanted):
-                with self._saving([*request["each"], diff_id]) as content:
+                with output([*request["each"], diff_id]) as content:
                     self._take_base(content, wanted)
             return {"found": sorted(self._bases)}
         if request["command"] is None:
@@ -92,7 +93,7 @@ class Agent:
                 if os.path.exists(path):
                     self._bases[diff_id] = path
             return {"found": sorted(self._bases)}
-        with self._saving(request["command"]) as saved, contextlib.suppress(tarfile.TarError):
+        with output(request["command"]) as saved, contextlib.suppress(tarfile.TarError):
             with tarfile.open(fileobj=saved, mode="r|") as archive:
                 for member in archive:
                     if not wanted:
@@ -100,20 +101,6 @@ class Agent:
                     if member.isfile() and _may_be_layer(member.name):
                         self._take_base(archive.extractfile(member), wanted)
         return {"found": sorted(self._bases)}
-
-    @contextlib.contextmanager
-    def _saving(self, command: List[str]) -> Iterator[Any]:
-        """Give what a command writes, which ends with the block."""
-        saving = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            yield saving.stdout
-        finally:
-            _end(saving)
 
     def _take_base(self, content: Any, wanted: Any) -> None:
         handle, path = tempfile.mkstemp(dir=self._scratch)
@@ -169,40 +156,33 @@ class Agent:
         return {}
 
     def load(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """Have an engine load an archive of bytes and parts, some of which are still to come."""
-        told = tempfile.TemporaryFile()
-        engine = subprocess.Popen(
-            request["command"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=told
-        )
-        stopped = []  # type: List[OSError]
+        """Have an engine load an archive of bytes and parts, some of which are still to come.
 
-        def feed(piece: bytes) -> None:
-            # What still arrives is kept all the same.
-            if not stopped:
-                try:
-                    engine.stdin.write(piece)  # type: ignore[union-attr]
-                except OSError as e:
-                    stopped.append(e)
-
+        The end of one that is not the last is not waited for: the next one arrives meanwhile.
+        """
+        loading = Engine(request["script"], fed=True)
         try:
             for part in request["parts"]:
                 if "bytes" in part:
-                    feed(base64.b64decode(part["bytes"]))
+                    loading.feed(base64.b64decode(part["bytes"]))
                 elif "at" in part:
-                    receive(self._kept, self._source, part, feed)
+                    receive(self._kept, self._source, part, loading.feed)
                 else:
                     with open(self._kept.path(part["digest"]), "rb") as file:
                         for piece in pieces(file, part["size"]):
-                            feed(piece)
-            if not stopped:
-                engine.stdin.close()  # type: ignore[union-attr]
-            code = engine.wait()
+                            loading.feed(piece)
+            # Its layers stand on those of the one before.
+            before = self._loading.ended() if self._loading else _WELL
+            if before["code"]:
+                loading.end()
+                return before
+            loading.close()
         except BaseException:
             # Killed, or at the end of an archive that is cut, it loads nothing.
-            _end(engine)
+            loading.end()
             raise
-        told.seek(max(0, told.tell() - _TOLD))
-        return {"code": code, "said": told.read(_TOLD).decode("utf-8", "replace")}
+        self._loading = None if request["last"] else loading
+        return loading.ended() if request["last"] else _WELL
 
     def pull(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Have an engine pull an image from here, and ask for the blobs that it wants.
@@ -215,17 +195,8 @@ class Agent:
             for digest, (media_type, content) in request["documents"].items()
         }
         image = registry.Image(request["name"], request["target"], documents)
-        told = tempfile.TemporaryFile()
         with registry.serving(arrivals.handler(image, blobs)) as port:
-            script = request["script"].replace(request["port"], str(port))
-            engine = subprocess.Popen(
-                ["sh", "-c", script],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=told,
-                # All that it starts is ended with it.
-                start_new_session=True,
-            )
+            engine = Engine(request["script"].replace(request["port"], str(port)))
             waiting = threading.Thread(target=_wait, args=(engine, blobs))
             waiting.daemon = True
             waiting.start()
@@ -233,17 +204,13 @@ class Agent:
                 while True:
                     digest = blobs.next()
                     if digest is None:
-                        break
+                        return engine.ended()
                     self._answer({"want": digest})
                     self._arrive(digest, blobs)
             except BaseException:
-                with contextlib.suppress(PermissionError, ProcessLookupError):
-                    os.killpg(engine.pid, signal.SIGTERM)
                 blobs.end()
+                engine.end(signal.SIGTERM)
                 raise
-            waiting.join()
-        told.seek(max(0, told.tell() - _TOLD))
-        return {"code": engine.returncode, "said": told.read(_TOLD).decode("utf-8", "replace")}
 
     def _arrive(self, digest: str, blobs: arrivals.Arrivals) -> None:
         part = self._source.line()
@@ -276,20 +243,9 @@ class Agent:
         return {}
 
 
-def _wait(engine: Any, blobs: arrivals.Arrivals) -> None:
+def _wait(engine: Engine, blobs: arrivals.Arrivals) -> None:
     engine.wait()
     blobs.end()
-
-
-def _end(engine: Any) -> None:
-    """End an engine that has nothing more to do."""
-    # One that sudo has started may be none of the user's to kill: it ends with its pipes.
-    with contextlib.suppress(PermissionError):
-        engine.kill()
-    for pipe in (engine.stdin, engine.stdout):
-        with contextlib.suppress(OSError, AttributeError):
-            pipe.close()
-    engine.wait()
 
 
 def _may_be_layer(name: str) -> bool:
