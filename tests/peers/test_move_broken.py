@@ -116,10 +116,16 @@ def test_cut_at_any_moment(sender: Sender, hosts: Network, tmp_path: Path, how: 
             there("rmi", NAME)
 
 
-def test_cut_into_docker(sender: Sender, hosts: Network, private: Path) -> None:
-    """docker alone keeps the layers that it has unpacked, and nothing by the image's name."""
+@pytest.mark.parametrize("python", [False, True], ids=["alone", "with python"])
+def test_cut_into_docker(sender: Sender, hosts: Network, private: Path, python: bool) -> None:
+    """docker keeps the layers that it has unpacked, and nothing by the image's name."""
     moments = random.Random(7)
-    with host(hosts, "bdock", 30) as made, with_docker(made, private / "bd") as docker:
+    with (
+        host(hosts, f"bdock{python:d}", 30 + 10 * python) as made,
+        with_docker(made, private / f"bd{python:d}") as docker,
+    ):
+        if python:
+            made.give("python3")
         for _ in range(max(2, ROUNDS // 3)):
             process = begun(sender, made, "--limit", "12M")
             at_once(process, made, moments.randrange(LAYERS * LAYER))
@@ -132,6 +138,7 @@ def test_cut_into_docker(sender: Sender, hosts: Network, private: Path) -> None:
             assert docker.text("inspect", "-f", "{{.Id}}", NAME) == ours
             docker.run("rmi", NAME)
             assert docker.text("images", "--all", "--quiet") == ""
+            assert not list((made.folder / "cache").rglob("*/*"))
 
 
 def test_cut_into_podman(sender: Sender, hosts: Network, podman: Command) -> None:

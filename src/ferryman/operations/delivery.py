@@ -17,6 +17,7 @@ from ferryman.transfer.line import Pace
 from ferryman.transfer.plan import Plan, plan
 from ferryman.transfer.pressed import Press, Pressed
 from ferryman.transfer.probe import PYTHON, SHELL, probe
+from ferryman.transfer.site import site
 from ferryman.transfer.verify import verify
 
 _SPARE = 64 << 20
@@ -54,12 +55,7 @@ class Delivery:
         tell("Looking", 0, 0)
         self._far = probe(channel)
         self._engine = engines.chosen(channel, self._far, means.via)
-        if self._engine.name == PYTHON:
-            self._site = by_agent.site(channel)
-        elif self._engine.name == SHELL:
-            self._site = by_shell.site(channel)
-        else:
-            self._site = engines.inventory(channel, self._engine)
+        self._site = site(channel, self._engine)
         self._pulls = self._engine.containerd or self._engine.name in _PULLING
         self._fetcher = ""
         if means.depot and self._engine.name == SHELL:

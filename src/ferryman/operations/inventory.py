@@ -5,11 +5,12 @@ import os
 from ferryman.archive import read
 from ferryman.archive.stream import FileStream, PipeStream, Stream
 from ferryman.store.layout import Store
-from ferryman.transfer import by_agent, by_shell, engines, inventory
+from ferryman.transfer import engines, inventory
 from ferryman.transfer.channel import opened
 from ferryman.transfer.inventory import InvalidInventory, Inventory
 from ferryman.transfer.place import Place
-from ferryman.transfer.probe import PYTHON, SHELL, probe
+from ferryman.transfer.probe import probe
+from ferryman.transfer.site import site
 
 
 def of_store(store: Store) -> bytes:
@@ -21,14 +22,10 @@ def of_host(place: Place, via: str = "") -> bytes:
     """Return the inventory of an engine that ssh reaches, as a file; raises HostError."""
     with opened(place) as channel:
         engine = engines.chosen(channel, probe(channel), via)
-        if engine.name not in ("docker", "podman", "ctr", "ferry", PYTHON, SHELL):
-            raise channel.error(f"{engine.name} does not say what it has")
-        if engine.name == PYTHON:
-            return inventory.write(by_agent.site(channel))
-        if engine.name == SHELL:
-            return inventory.write(by_shell.site(channel))
-        if engine.name in ("ctr", "ferry"):
-            return inventory.write(engines.inventory(channel, engine))
+        if engine.name == "nerdctl":
+            raise channel.error("nerdctl does not say what it has")
+        if engine.name not in ("docker", "podman"):
+            return inventory.write(site(channel, engine))
         said = channel.ask(
             f"ids=$({engine.command} image ls --all --quiet --no-trunc) || exit 1\n"
             f'[ -n "$ids" ] || {{ echo "[]"; exit; }}; {engine.command} image inspect $ids',

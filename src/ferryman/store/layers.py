@@ -59,8 +59,4 @@ def holding(store: Store, diff_id: Digest) -> Digest | None:
     """Return the digest of a blob here that unpacks to this diff ID, a plain one first."""
     if blobs.size(store, diff_id) is not None:
         return diff_id
-    for digest in blobs.digests_in(f"{store.meta}/layers"):
-        known = lookup(store, digest)
-        if known and known.diff_id == diff_id and blobs.size(store, digest) is not None:
-            return digest
-    return None
+    return by_diff_id(store).get(diff_id)

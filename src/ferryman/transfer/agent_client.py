@@ -25,12 +25,16 @@ _BOOT = (
     "from ferryman.transfer.agent.main import run;run()"
 )
 _PACKAGES = ("ferryman", "ferryman.transfer", "ferryman.transfer.agent", "ferryman.transfer.delta")
-_MODULES = (
-    ("ferryman.transfer.agent", "inflate.py"),
-    ("ferryman.transfer.agent", "main.py"),
-    ("ferryman.transfer.agent", "registry.py"),
+MODULES = (
+    *(
+        ("ferryman.transfer.agent", f"{name}.py")
+        for name in (
+            *("arrivals", "engine", "incoming", "inflate", "kept", "layout", "main", "registry"),
+        )
+    ),
     ("ferryman.transfer.delta", "undo.py"),
 )
+"""What is sent, by packages."""
 _CODECS = ("zstd", "gzip")
 _MAX_ANSWER = 16 << 20
 _LENGTH = struct.Struct(">I")
@@ -44,7 +48,7 @@ def program() -> bytes:
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for package in _PACKAGES:
             archive.writestr(package.replace(".", "/") + "/__init__.py", "")
-        for package, name in _MODULES:
+        for package, name in MODULES:
             source = resources.files(package).joinpath(name).read_bytes()
             archive.writestr(f"{package.replace('.', '/')}/{name}", source)
     return content.getvalue()

@@ -6,7 +6,6 @@ archive to the engine's own ``load``.
 """
 
 import base64
-import secrets
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -16,8 +15,7 @@ from ferryman.archive import tar, write
 from ferryman.archive.write import Saved
 from ferryman.errors import FerryError
 from ferryman.image.digest import Digest
-from ferryman.transfer import by_pull, inventory
-from ferryman.transfer.agent.registry import TAG
+from ferryman.transfer import by_pull, inventory, serve
 from ferryman.transfer.agent_client import Agent, Looked, look, shown
 from ferryman.transfer.channel import Channel
 from ferryman.transfer.differences import Difference, Differences
@@ -27,6 +25,7 @@ from ferryman.transfer.plan import Plan, carried
 from ferryman.transfer.pressed import FRAME, Press, Pressed
 from ferryman.transfer.probe import PYTHON, Engine
 from ferryman.transfer.serve import Content
+from ferryman.transfer.stages import stages
 
 _PORT = "FERRY_PORT"
 """Stands in a script for the port that the agent serves on."""
@@ -95,12 +94,12 @@ def pull(
         there = {diff_id for image in job.site.images for diff_id in image.diff_ids}
         missing = {step.layer.id for step in job.plan.missing if step.layer.id == step.diff_id}
         made, _ = _differences(agent, job, sorted(missing - there - looked.whole), looked)
-        name = f"ferry/{secrets.token_hex(16)}"
-        source = f"127.0.0.1:{_PORT}/{name}:{TAG}"
+        name = serve.secret_name()
+        source, names = serve.reference(name, _PORT), job.plan.image.names
         agent.say(
             {
                 "ask": "pull",
-                "script": by_pull.script(job.engine, source, job.plan.image.names, insecure=True),
+                "script": by_pull.script(job.engine, source, names, insecure=True),
                 "port": _PORT,
                 "name": name,
                 "target": content.target.digest,
@@ -312,26 +311,29 @@ def _load(
     whole: set[Digest],
     looked: Looked,
 ) -> list[Digest]:
-    """Have the archive loaded, whose parts are there or are sent; return those."""
-    partial = carried(job.saved, job.plan.steps)
-    parts: list[dict[str, Any]] = []
-    coming: list[Pressed] = []
-    for part in write.parts([partial], job.form):
-        parts.append({"bytes": base64.b64encode(part.content).decode()})
-        if part.blob is None:
-            continue
-        described: dict[str, Any] = {"digest": part.blob.encoded, "size": part.size}
-        if part.blob not in whole:
-            pressed = _rest(job, looked, part.blob, part.size)
-            coming.append(pressed)
-            described |= {"at": pressed.start, "codec": pressed.codec}
-        parts += [described, {"bytes": base64.b64encode(bytes(-part.size % tar.BLOCK)).decode()}]
-    command = [*job.engine.command.split(), "load"]
-    agent.say({"ask": "load", "command": command, "parts": parts})
-    for pressed in coming:
-        agent.send(pressed)
-    answer = agent.answer()
-    if answer.get("code") != 0:
-        said = shown(answer.get("said", "")) or "it failed"
-        raise channel.error(f"{job.engine.name} load: {said}")
-    return [blob.id for blob in partial.blobs]
+    """Have the image loaded, whose parts are there or are sent; return those."""
+    there = set(whole)
+    for stage in stages(job.plan, job.saved, job.form):
+        parts: list[dict[str, Any]] = []
+        coming: list[Pressed] = []
+        for part in stage.parts:
+            parts.append({"bytes": base64.b64encode(part.content).decode()})
+            if part.blob is None:
+                continue
+            described: dict[str, Any] = {"digest": part.blob.encoded, "size": part.size}
+            if part.blob not in there:
+                pressed = _rest(job, looked, part.blob, part.size)
+                coming.append(pressed)
+                described |= {"at": pressed.start, "codec": pressed.codec}
+                there.add(part.blob)
+            padding = bytes(-part.size % tar.BLOCK)
+            parts += [described, {"bytes": base64.b64encode(padding).decode()}]
+        script = stage.script(job.engine, job.plan)
+        agent.say({"ask": "load", "script": script, "last": stage.last, "parts": parts})
+        for pressed in coming:
+            agent.send(pressed)
+        answer = agent.answer()
+        if answer.get("code") != 0:
+            said = shown(answer.get("said", "")) or "it failed"
+            raise channel.error(f"{job.engine.name} load: {said}")
+    return [blob.id for blob in carried(job.saved, job.plan.steps).blobs]

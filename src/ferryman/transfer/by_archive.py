@@ -16,7 +16,7 @@ from ferryman.transfer.plan import Plan
 from ferryman.transfer.pressed import Pressed, frame
 from ferryman.transfer.probe import Engine, Far
 from ferryman.transfer.program import Program
-from ferryman.transfer.stages import LABEL, stages
+from ferryman.transfer.stages import stages
 
 
 def codec(far: Far) -> str:
@@ -39,12 +39,11 @@ def move(
 
     `way` is the codec of the line, `form` that of the archive.  Raises HostError.
     """
-    load = f"{'zstd -dcq | ' if way == 'zstd' else ''}{engine.command} load --quiet"
-    clear = _clear(engine, plan)
+    undo = "zstd -dcq | " if way == "zstd" else ""
     loads: list[_Load] = []
     with ExitStack() as stack:
         for stage in stages(plan, saved, form):
-            script = f"{load} && {{ {clear}; }}" if stage.last else load
+            script = undo + stage.script(engine, plan)
             begun = _Load(channel, engine, script, way, pace, heard)
             stack.callback(begun.end)
             begun.send(stage.parts, pressed)
@@ -55,13 +54,6 @@ def move(
             loads.append(begun)
         loads[-1].wait()
     return sum(each.line.sent for each in loads)
-
-
-def _clear(engine: Engine, plan: Plan) -> str:
-    """Return what removes the images without a name, once the image holds its layers itself."""
-    chosen = f"--filter label={LABEL}={plan.image.id}"
-    listed = f"$({engine.command} image ls --all --quiet --no-trunc {chosen})"
-    return f'ids={listed}; [ -z "$ids" ] || {engine.command} rmi $ids >/dev/null 2>&1; :'
 
 
 class _Load:

@@ -19,7 +19,7 @@ from ferryman.archive.write import Saved
 from ferryman.image.digest import Digest
 from ferryman.image.manifest import Descriptor
 from ferryman.transfer import by_agent, by_pull
-from ferryman.transfer.agent.main import FETCH
+from ferryman.transfer.agent.incoming import FETCH
 from ferryman.transfer.channel import Channel, HostError, end
 from ferryman.transfer.depot import Depot, Kept
 from ferryman.transfer.line import Line, Pace

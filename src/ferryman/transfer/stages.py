@@ -13,6 +13,7 @@ from ferryman.archive.write import Part, Saved
 from ferryman.image import digest as digests
 from ferryman.image.decode import encode
 from ferryman.transfer.plan import Plan, Step, carried
+from ferryman.transfer.probe import Engine
 
 LABEL = "io.ferryman.part-of"
 """The label of the images without a name: it gives the ID of the image that they are part of."""
@@ -25,6 +26,18 @@ class Stage(NamedTuple):
 
     parts: Sequence[Part]
     last: bool
+
+    def script(self, engine: Engine, plan: Plan) -> str:
+        """Return what the shell there does with it."""
+        load = f"{engine.command} load --quiet"
+        return f"{load} && {{ {_clear(engine, plan)}; }}" if self.last else load
+
+
+def _clear(engine: Engine, plan: Plan) -> str:
+    """Return what removes the images without a name, once the image holds its layers itself."""
+    chosen = f"--filter label={LABEL}={plan.image.id}"
+    listed = f"$({engine.command} image ls --all --quiet --no-trunc {chosen})"
+    return f'ids={listed}; [ -z "$ids" ] || {engine.command} rmi $ids >/dev/null 2>&1; :'
 
 
 def stages(plan: Plan, saved: Saved, form: str) -> list[Stage]:

@@ -3,17 +3,18 @@
 import hashlib
 import io
 import os
-import re
 import struct
 import sys
 import tarfile
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ferryman.image import digest as digests
+from ferryman.transfer import agent_client
 from ferryman.transfer.agent_client import Agent
 from ferryman.transfer.channel import Channel, HostError
 from ferryman.transfer.delta import encode
@@ -165,19 +166,44 @@ def test_loading(start: Callable[[], Agent], tmp_path: Path) -> None:
     with start() as agent:
         said = {"digest": DIGEST, "size": len(CONTENT), "at": 0, "codec": "gzip"}
         parts = [{"bytes": "YmVmb3Jl"}, said, {"bytes": "YmVoaW5k"}]
-        command = ["sh", "-c", f"cat > {tmp_path}/loaded; echo told >&2; exit 3"]
-        agent.say({"ask": "load", "command": command, "parts": parts})
+        script = f"cat > {tmp_path}/loaded; echo told >&2; exit 3"
+        agent.say({"ask": "load", "script": script, "last": True, "parts": parts})
         agent.send(blob(tmp_path))
         assert agent.answer() == {"code": 3, "said": "told\n"}
     assert (tmp_path / "loaded").read_bytes() == b"before" + CONTENT + b"behind"
     assert kept(tmp_path) == [DIGEST]
 
 
+def test_loading_in_stages(start: Callable[[], Agent], tmp_path: Path) -> None:
+    """The second one arrives while the first one is loaded, and is loaded after it."""
+    digest = {"digest": DIGEST, "size": len(CONTENT)}
+    said = {**digest, "at": 0, "codec": "gzip"}
+    asked = {"ask": "load", "last": False, "parts": [said]}
+    wait = f"cat > {tmp_path}/one; while [ ! -e {tmp_path}/go ]; do sleep 0.01; done"
+    with start() as agent:
+        agent.say({**asked, "script": f"{wait}; echo one >> {tmp_path}/order"})
+        agent.send(blob(tmp_path))
+        assert agent.answer() == {"code": 0, "said": ""}
+        script = f"cat > {tmp_path}/two; echo two >> {tmp_path}/order"
+        agent.say({"ask": "load", "last": True, "parts": [digest], "script": script})
+        (tmp_path / "go").touch()
+        assert agent.answer()["code"] == 0
+        assert (tmp_path / "order").read_text() == "one\ntwo\n"
+        assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes() == CONTENT
+        # What stands on one that fails is not loaded.
+        agent.say({**asked, "parts": [digest], "script": "cat > /dev/null; echo no >&2; exit 4"})
+        agent.answer()
+        script = f"cat > /dev/null && touch {tmp_path}/loaded"
+        agent.say({"ask": "load", "last": True, "parts": [digest], "script": script})
+        assert agent.answer() == {"code": 4, "said": "no\n"}
+    assert not (tmp_path / "loaded").exists()
+
+
 def test_an_engine_that_ends_at_once(start: Callable[[], Agent], tmp_path: Path) -> None:
     """What arrives is kept all the same."""
     with start() as agent:
         said = {"digest": DIGEST, "size": len(CONTENT), "at": 0, "codec": "none"}
-        agent.say({"ask": "load", "command": ["false"], "parts": [said]})
+        agent.say({"ask": "load", "script": "false", "last": True, "parts": [said]})
         agent.send(blob(tmp_path, "none"))
         assert agent.answer()["code"] == 1
     assert kept(tmp_path) == [DIGEST]
@@ -193,17 +219,16 @@ def test_a_python_that_does_not_answer(start: Callable[[], Agent], tmp_path: Pat
             agent.ask({"ask": "look", "digests": []})
 
 
-@pytest.mark.parametrize("name", ["main.py", "inflate.py", "registry.py", "undo.py"])
-def test_older_pythons_can_read_it(name: str) -> None:
+@pytest.mark.parametrize(("package", "name"), agent_client.MODULES)
+def test_older_pythons_can_read_it(package: str, name: str) -> None:
     """Of the grammar that vermin and the like know: what ast takes for 3.7 is what there is."""
     import ast
 
-    folder = "delta" if name == "undo.py" else "agent"
-    path = Path(__file__).parents[3] / "src/ferryman/transfer" / folder / name
-    ast.parse(path.read_text(), feature_version=(3, 6))
-    imported = re.findall(r"^(?:from|import) (ferryman.*)$", path.read_text(), re.MULTILINE)
-    sent = {
-        "ferryman.transfer.agent import inflate, registry",
-        "ferryman.transfer.delta import undo",
-    }
-    assert set(imported) == (sent if name == "main.py" else set())
+    text = resources.files(package).joinpath(name).read_text()
+    tree = ast.parse(text, feature_version=(3, 6))
+    sent = {f"{p}.{n.removesuffix('.py')}" for p, n in agent_client.MODULES}
+    for each in ast.walk(tree):
+        if isinstance(each, ast.ImportFrom) and (each.module or "").startswith("ferryman"):
+            assert {f"{each.module}.{alias.name}" for alias in each.names} <= sent
+        elif isinstance(each, ast.Import):
+            assert not any(alias.name.startswith("ferryman") for alias in each.names)

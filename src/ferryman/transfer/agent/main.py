@@ -8,270 +8,28 @@ there, so that nothing is sent twice over a line that breaks; all of it is check
 
 import base64
 import contextlib
-import fcntl
 import hashlib
 import itertools
 import json
 import os
 import shutil
 import signal
-import struct
-import subprocess
 import sys
 import tarfile
 import tempfile
 import threading
-import time
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Optional
 
-from ferryman.transfer.agent import inflate, registry
+from ferryman.transfer.agent import arrivals, inflate, registry
+from ferryman.transfer.agent.engine import Engine, output
+from ferryman.transfer.agent.incoming import Address, Failed, Input
+from ferryman.transfer.agent.kept import Kept, pieces, receive
+from ferryman.transfer.agent.layout import Layout
 from ferryman.transfer.delta import undo
 
-_LINE = 64 << 20
 _PIECE = 1 << 20
-_LENGTH = struct.Struct(">I")
-_TOLD = 8 << 10
-_OLD_SECONDS = 7 * 86400
-_FETCH_SECONDS = 60
-FETCH = "ferry:fetch "
-"""What stands before the reason why a URL gave nothing."""
-_HEX = set("0123456789abcdef")
+_WELL = {"code": 0, "said": ""}
 _MAGIC = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-
-
-class Failed(Exception):
-    """Why a request cannot be done, in one line."""
-
-
-class Kept:
-    """The folder of what has arrived: a file for each part, by its SHA-256, ``.part`` behind it
-    while it is not whole."""
-
-    def __init__(self, folder: str) -> None:
-        """Make the folder, and forget what nobody has come back for."""
-        self.folder = folder
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        for name in os.listdir(folder):
-            path = os.path.join(folder, name)
-            if time.time() - os.stat(path).st_mtime > _OLD_SECONDS:
-                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
-
-    def path(self, digest: str) -> str:
-        """Return the file of a whole part."""
-        if len(digest) != 64 or not set(digest) <= _HEX:
-            raise Failed("a request for no digest")
-        return os.path.join(self.folder, digest)
-
-    def size(self, digest: str) -> Optional[int]:
-        """Return the bytes of a whole part, or None."""
-        try:
-            return os.stat(self.path(digest)).st_size
-        except FileNotFoundError:
-            return None
-
-    def begun(self, digest: str) -> int:
-        """Return how many bytes of a part have arrived."""
-        try:
-            return os.stat(self.path(digest) + ".part").st_size
-        except FileNotFoundError:
-            return 0
-
-    def forget(self, digests: List[str]) -> None:
-        """Remove parts, and the folder if that was all."""
-        for digest in digests:
-            for path in (self.path(digest), self.path(digest) + ".part"):
-                if os.path.exists(path):
-                    os.unlink(path)
-        with contextlib.suppress(OSError):
-            os.rmdir(self.folder)
-
-
-class Layout:
-    """Images where there is no engine: an OCI image layout, where a ferry would look for it."""
-
-    def __init__(self) -> None:
-        """Find the place; nothing is made before something is to be kept."""
-        data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
-        place = "/var/lib/ferry" if os.getuid() == 0 else os.path.join(data, "ferry")
-        self._top = os.path.join(os.environ.get("FERRY_ROOT") or place, "image")
-        self._blobs = os.path.join(self._top, "blobs", "sha256")
-
-    def path(self, digest: str) -> str:
-        """Return the file of a blob."""
-        return os.path.join(self._blobs, digest)
-
-    def have(self) -> List[str]:
-        """Return the blobs that are there."""
-        return os.listdir(self._blobs) if os.path.isdir(self._blobs) else []
-
-    def images(self) -> List[Dict[str, Any]]:
-        """Return the descriptors of its index."""
-        try:
-            with open(os.path.join(self._top, "index.json"), "rb") as file:
-                found = json.loads(file.read().decode()).get("manifests")
-        except (FileNotFoundError, ValueError):
-            return []
-        return found if isinstance(found, list) else []
-
-    def take(self, digest: str, path: str) -> None:
-        """Take a blob from a file, which it is by then."""
-        os.makedirs(self._blobs, exist_ok=True)
-        aside = os.path.join(self._top, ".ferry-" + digest)
-        try:
-            os.rename(path, aside)
-        except OSError:  # another file system
-            shutil.copyfile(path, aside)
-            os.unlink(path)
-        _sync(aside)
-        os.rename(aside, self.path(digest))
-        _sync(self._blobs)
-
-    def add(self, images: List[Dict[str, Any]]) -> None:
-        """Let descriptors stand for their names, in place of what did before."""
-        lock = os.open(self._top, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            names = {_name(image) for image in images}
-            kept = [each for each in self.images() if _name(each) not in names]
-            index = {
-                "schemaVersion": 2,
-                "mediaType": "application/vnd.oci.image.index.v1+json",
-                "manifests": kept + images,
-            }
-            self._write("oci-layout", {"imageLayoutVersion": "1.0.0"})
-            self._write("index.json", index)
-        finally:
-            os.close(lock)
-
-    def _write(self, name: str, content: Dict[str, Any]) -> None:
-        aside = os.path.join(self._top, "." + name)
-        with open(aside, "wb") as file:
-            file.write(json.dumps(content).encode())
-        _sync(aside)
-        os.rename(aside, os.path.join(self._top, name))
-        _sync(self._top)
-
-
-def _name(image: Dict[str, Any]) -> str:
-    """Return what an image is known by: its name, or its digest where it has none."""
-    named = (image.get("annotations") or {}).get("io.containerd.image.name")
-    return str(named or image.get("digest"))
-
-
-def _sync(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-class Input:
-    """Standard input: lines, and frames of bytes."""
-
-    def __init__(self, stream: Any) -> None:
-        """Read from a binary stream."""
-        self._stream = stream
-
-    def line(self) -> Optional[Dict[str, Any]]:
-        """Return the next request, None at the end."""
-        line = self._stream.readline(_LINE)
-        if not line:
-            return None
-        if not line.endswith(b"\n"):
-            raise Failed("the line broke")
-        return json.loads(line.decode())  # type: ignore[no-any-return]
-
-    def body(self, codec: str) -> Any:
-        """Yield what the frames hold, up to the one that is empty."""
-        return inflate.inflated(self._frames(), codec)
-
-    def _frames(self) -> Any:
-        while True:
-            (length,) = _LENGTH.unpack(self.exactly(_LENGTH.size))
-            if not length:
-                return
-            while length:
-                piece = self.exactly(min(length, _PIECE))
-                length -= len(piece)
-                yield piece
-
-    def exactly(self, size: int) -> bytes:
-        """Return so many bytes; raises Failed when the line breaks."""
-        content = self._stream.read(size)
-        if len(content) != size:
-            raise Failed("the line broke")
-        return content  # type: ignore[no-any-return]
-
-
-class Address:
-    """What a URL gives, in the place of frames."""
-
-    def __init__(self, url: str) -> None:
-        """Ask for it once it is wanted; the URL is told to nobody."""
-        self._url = url
-
-    def body(self, codec: str) -> Any:
-        """Yield what it holds; raises Failed, with FETCH in front, where it cannot be had."""
-        return inflate.inflated(self._fetched(), codec)
-
-    def _fetched(self) -> Any:
-        from http.client import HTTPException
-        from urllib.request import Request, urlopen
-
-        try:
-            asked = Request(self._url, headers={"Accept-Encoding": "gzip"})
-            with urlopen(asked, timeout=_FETCH_SECONDS) as answer:
-                left = int(answer.headers["Content-Length"])
-                while left:
-                    piece = answer.read(min(left, _PIECE))
-                    if not piece:
-                        raise Failed(FETCH + "the connection ended too early")
-                    left -= len(piece)
-                    yield piece
-        except (OSError, HTTPException, TypeError, ValueError) as e:
-            raise Failed(FETCH + str(e)) from None
-
-
-def receive(
-    kept: Kept, source: Any, request: Dict[str, Any], write: Callable[[bytes], object]
-) -> None:
-    """Take a part, from where the last try ended, pass all of it on, and keep it.
-
-    `source` is an Input or an Address.
-    """
-    digest, size, at = request["digest"], request["size"], request["at"]
-    path = kept.path(digest) + ".part"
-    hashed = hashlib.sha256()
-    with open(path, "r+b" if os.path.exists(path) else "w+b") as file:
-        for piece in _pieces(file, at):
-            hashed.update(piece)
-            write(piece)
-        if file.tell() != at:
-            raise Failed("what was kept is gone")
-        file.truncate()
-        for piece in source.body(request["codec"]):
-            at += len(piece)
-            if at > size:
-                raise Failed("more arrives than was announced")
-            hashed.update(piece)
-            file.write(piece)
-            # Others may read it already.
-            file.flush()
-            write(piece)
-    if at != size or hashed.hexdigest() != digest:
-        os.unlink(path)
-        raise Failed("what arrived is not what was sent")
-    os.rename(path, kept.path(digest))
-
-
-def _pieces(file: Any, size: int) -> Any:
-    while size:
-        piece = file.read(min(size, _PIECE))
-        if not piece:
-            return
-        size -= len(piece)
-        yield piece
 
 
 def _ignore(piece: bytes) -> None:
@@ -290,6 +48,7 @@ class Agent:
         self._kept = Kept(folder)
         self._layout = Layout()
         self._bases = {}  # type: Dict[str, str]
+        self._loading = None  # type: Optional[Engine]
         self._scratch = tempfile.mkdtemp(prefix="base-", dir=folder)
 
     def close(self) -> None:
@@ -298,14 +57,12 @@ class Agent:
         self._kept.forget([])
 
     def look(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """Say which parts are here, which have begun, what can be undone, and how much room is."""
-        room = os.statvfs(self._kept.folder)
+        """Say which parts are here, which have begun, and what can be undone."""
         return {
             "whole": [d for d in request["digests"] if self._kept.size(d) is not None],
             "begun": {d: self._kept.begun(d) for d in request["digests"] if self._kept.begun(d)},
             "compressions": undo.compressions(),
             "codecs": inflate.codecs(),
-            "free": room.f_bavail * room.f_frsize,
         }
 
     def put(self, request: Dict[str, Any]) -> Dict[str, Any]:
@@ -327,7 +84,7 @@ class Agent:
         wanted = set(request["layers"]) - set(self._bases)
         if request["each"]:
             for diff_id in sorted(wanted):
-                with self._saving([*request["each"], diff_id]) as content:
+                with output([*request["each"], diff_id]) as content:
                     self._take_base(content, wanted)
             return {"found": sorted(self._bases)}
         if request["command"] is None:
@@ -336,7 +93,7 @@ class Agent:
                 if os.path.exists(path):
                     self._bases[diff_id] = path
             return {"found": sorted(self._bases)}
-        with self._saving(request["command"]) as saved, contextlib.suppress(tarfile.TarError):
+        with output(request["command"]) as saved, contextlib.suppress(tarfile.TarError):
             with tarfile.open(fileobj=saved, mode="r|") as archive:
                 for member in archive:
                     if not wanted:
@@ -344,20 +101,6 @@ class Agent:
                     if member.isfile() and _may_be_layer(member.name):
                         self._take_base(archive.extractfile(member), wanted)
         return {"found": sorted(self._bases)}
-
-    @contextlib.contextmanager
-    def _saving(self, command: List[str]) -> Iterator[Any]:
-        """Give what a command writes, which ends with the block."""
-        saving = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            yield saving.stdout
-        finally:
-            _end(saving)
 
     def _take_base(self, content: Any, wanted: Any) -> None:
         handle, path = tempfile.mkstemp(dir=self._scratch)
@@ -413,78 +156,63 @@ class Agent:
         return {}
 
     def load(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """Have an engine load an archive of bytes and parts, some of which are still to come."""
-        told = tempfile.TemporaryFile()
-        engine = subprocess.Popen(
-            request["command"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=told
-        )
-        stopped = []  # type: List[OSError]
+        """Have an engine load an archive of bytes and parts, some of which are still to come.
 
-        def feed(piece: bytes) -> None:
-            # What still arrives is kept all the same.
-            if not stopped:
-                try:
-                    engine.stdin.write(piece)  # type: ignore[union-attr]
-                except OSError as e:
-                    stopped.append(e)
-
+        The end of one that is not the last is not waited for: the next one arrives meanwhile.
+        """
+        loading = Engine(request["script"], fed=True)
         try:
             for part in request["parts"]:
                 if "bytes" in part:
-                    feed(base64.b64decode(part["bytes"]))
+                    loading.feed(base64.b64decode(part["bytes"]))
                 elif "at" in part:
-                    receive(self._kept, self._source, part, feed)
+                    receive(self._kept, self._source, part, loading.feed)
                 else:
                     with open(self._kept.path(part["digest"]), "rb") as file:
-                        for piece in _pieces(file, part["size"]):
-                            feed(piece)
-            if not stopped:
-                engine.stdin.close()  # type: ignore[union-attr]
-            code = engine.wait()
+                        for piece in pieces(file, part["size"]):
+                            loading.feed(piece)
+            # Its layers stand on those of the one before.
+            before = self._loading.ended() if self._loading else _WELL
+            if before["code"]:
+                loading.end()
+                return before
+            loading.close()
         except BaseException:
             # Killed, or at the end of an archive that is cut, it loads nothing.
-            _end(engine)
+            loading.end()
             raise
-        told.seek(max(0, told.tell() - _TOLD))
-        return {"code": code, "said": told.read(_TOLD).decode("utf-8", "replace")}
+        self._loading = None if request["last"] else loading
+        return loading.ended() if request["last"] else _WELL
 
     def pull(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Have an engine pull an image from here, and ask for the blobs that it wants.
 
         Each is asked for in a line, and comes as with ``put``.
         """
-        arrivals = registry.Arrivals(request["blobs"], self._kept.path)
-        name, target, documents = request["name"], request["target"], request["documents"]
-        told = tempfile.TemporaryFile()
-        with registry.serving(name, target, documents, arrivals) as port:
-            script = request["script"].replace(request["port"], str(port))
-            engine = subprocess.Popen(
-                ["sh", "-c", script],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=told,
-                # All that it starts is ended with it.
-                start_new_session=True,
-            )
-            waiting = threading.Thread(target=_wait, args=(engine, arrivals))
+        blobs = arrivals.Arrivals(request["blobs"], self._kept.path)
+        documents = {
+            digest: (media_type, base64.b64decode(content))
+            for digest, (media_type, content) in request["documents"].items()
+        }
+        image = registry.Image(request["name"], request["target"], documents)
+        with registry.serving(arrivals.handler(image, blobs)) as port:
+            engine = Engine(request["script"].replace(request["port"], str(port)))
+            waiting = threading.Thread(target=_wait, args=(engine, blobs))
             waiting.daemon = True
             waiting.start()
             try:
                 while True:
-                    digest = arrivals.next()
+                    digest = blobs.next()
                     if digest is None:
-                        break
+                        return engine.ended()
                     self._answer({"want": digest})
-                    self._arrive(digest, arrivals)
+                    self._arrive(digest, blobs)
             except BaseException:
-                with contextlib.suppress(PermissionError, ProcessLookupError):
-                    os.killpg(engine.pid, signal.SIGTERM)
+                blobs.end()
+                engine.end(signal.SIGTERM)
                 raise
-            waiting.join()
-        told.seek(max(0, told.tell() - _TOLD))
-        return {"code": engine.returncode, "said": told.read(_TOLD).decode("utf-8", "replace")}
 
-    def _arrive(self, digest: str, arrivals: registry.Arrivals) -> None:
+    def _arrive(self, digest: str, blobs: arrivals.Arrivals) -> None:
         part = self._source.line()
         if part is None or part["digest"] != digest:
             raise Failed("the line broke")
@@ -493,7 +221,7 @@ class Agent:
         def arrived(piece: bytes) -> None:
             nonlocal at
             at += len(piece)
-            arrivals.arrived(digest, at)
+            blobs.arrived(digest, at)
 
         receive(self._kept, self._source, part, arrived)
 
@@ -515,20 +243,9 @@ class Agent:
         return {}
 
 
-def _wait(engine: Any, arrivals: registry.Arrivals) -> None:
+def _wait(engine: Engine, blobs: arrivals.Arrivals) -> None:
     engine.wait()
-    arrivals.end()
-
-
-def _end(engine: Any) -> None:
-    """End an engine that has nothing more to do."""
-    # One that sudo has started may be none of the user's to kill: it ends with its pipes.
-    with contextlib.suppress(PermissionError):
-        engine.kill()
-    for pipe in (engine.stdin, engine.stdout):
-        with contextlib.suppress(OSError, AttributeError):
-            pipe.close()
-    engine.wait()
+    blobs.end()
 
 
 def _may_be_layer(name: str) -> bool:

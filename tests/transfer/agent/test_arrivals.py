@@ -1,6 +1,5 @@
 """The registry that the agent is for the engine beside it."""
 
-import base64
 import http.client
 import threading
 from collections.abc import Iterator
@@ -10,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ferryman.image import digest as digests
-from ferryman.transfer.agent.registry import Arrivals, serving
+from ferryman.transfer.agent.arrivals import Arrivals, handler
+from ferryman.transfer.agent.registry import Image, serving
 
 NAME = "ferry/0123456789abcdef"
 MANIFEST = b'{"schemaVersion":2}'
@@ -23,8 +23,8 @@ DIGEST = digests.of(BLOB)
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[Arrivals, http.client.HTTPConnection]]:
     arrivals = Arrivals({DIGEST.encoded: len(BLOB)}, lambda encoded: str(folder / encoded))
-    documents = {str(TARGET): (TYPE, base64.b64encode(MANIFEST).decode())}
-    with serving(NAME, str(TARGET), documents, arrivals) as port:
+    image = Image(NAME, TARGET, {TARGET: (TYPE, MANIFEST)})
+    with serving(handler(image, arrivals)) as port:
         client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         yield arrivals, client
         client.close()
