@@ -1,5 +1,6 @@
 """The results in words and tables: benchmarks/RESULTS.md."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -151,8 +152,13 @@ def _times(result: Result) -> list[str]:
         "",
         *_table(("", "seconds", "slowest round", "of ferry's time"), rows),
         "",
-        *(f"{name} cannot: `{said}`\n" for name, said in result.unable.items()),
+        *(f"{name} cannot: `{_shortened(said)}`\n" for name, said in result.unable.items()),
     ]
+
+
+def _shortened(said: str) -> str:
+    """Return what a peer says without the folders of this run."""
+    return re.sub(r"(?<![\w/])/[\w./-]*/(?=[\w.-]+)", "…/", said)
 
 
 def _phases(result: Result) -> list[str]:
