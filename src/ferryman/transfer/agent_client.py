@@ -25,13 +25,9 @@ _BOOT = (
     "from ferryman.transfer.agent.main import run;run()"
 )
 _PACKAGES = ("ferryman", "ferryman.transfer", "ferryman.transfer.agent", "ferryman.transfer.delta")
+_AGENT = ("arrivals", "engine", "incoming", "inflate", "kept", "layout", "main", "registry")
 MODULES = (
-    *(
-        ("ferryman.transfer.agent", f"{name}.py")
-        for name in (
-            *("arrivals", "engine", "incoming", "inflate", "kept", "layout", "main", "registry"),
-        )
-    ),
+    *(("ferryman.transfer.agent", f"{name}.py") for name in _AGENT),
     ("ferryman.transfer.delta", "undo.py"),
 )
 """What is sent, by packages."""

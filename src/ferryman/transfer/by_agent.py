@@ -1,8 +1,9 @@
 """By Python there: parts are kept until the image is whole, and layers are sent as differences.
 
 What is missing is a part: a layer, or the delta that makes it of layers which the engine there has
-and which are here too.  The agent takes those out of the engine, undoes the delta, and hands an
-archive to the engine's own ``load``.
+and which are here too.  The agent takes those out of the engine and undoes the delta.  What has
+come of it all it hands to the engine's own ``load``, or has it pulled by an engine that pulls, or
+keeps as a layout where there is no engine.
 """
 
 import base64

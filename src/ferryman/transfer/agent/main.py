@@ -107,9 +107,9 @@ class Agent:
         hashed = hashlib.sha256()
         first = content.read(_PIECE)
         codec = next((codec for magic, codec in _MAGIC.items() if first.startswith(magic)), "none")
-        pieces = itertools.chain([first], iter(lambda: content.read(_PIECE), b""))
+        saved = itertools.chain([first], iter(lambda: content.read(_PIECE), b""))
         with os.fdopen(handle, "wb") as file, contextlib.suppress(inflate.Damaged):
-            for piece in inflate.inflated(pieces, codec):
+            for piece in inflate.inflated(saved, codec):
                 hashed.update(piece)
                 file.write(piece)
         diff_id = "sha256:" + hashed.hexdigest()
