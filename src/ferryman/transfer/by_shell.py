@@ -1,7 +1,7 @@
 """Where there is neither an engine nor Python: the shell there keeps an OCI image layout.
 
-It is the same layout as Python would keep, in the place where a ferry looks for one.  A blob is
-added to a file until that has its digest; so what has arrived when the line breaks is kept.
+It is the same layout as Python would keep, in the place where a ferry looks for one.  A blob has
+its name only when its digest is right; what has arrived of it when the line breaks is kept.
 """
 
 import subprocess
@@ -29,6 +29,8 @@ from ferryman.transfer.program import Program
 
 _LIMIT = 16 << 20
 _TRIES = 3
+_BLOCK = 64 << 10
+"""What dd reads and writes at once: parts go on at multiples of it."""
 _UNDO = {"zstd": "zstd -dcq", "gzip": "gzip -dcq", "none": "cat"}
 _CHANGED = "ferry:changed"
 
@@ -46,14 +48,19 @@ done
 """
 )
 
-# dd makes a file as long as it is to be, whatever was in it: what it copies is nothing.
+# dd cuts the file off where it begins to write.  What an earlier try, whose line broke, may still
+# write belongs in its own place: so nothing is appended.  How the first command of a pipe has ended
+# is not known: the size tells.
 _PUT = (
     LAYOUT
     + r"""
 umask 022
 mkdir -p "$layout/blobs/sha256" && cd "$layout" || exit 1
-dd if=/dev/null of=.ferry-DIGEST.part bs=1 seek=START 2>/dev/null || exit 1
-UNDO >>.ferry-DIGEST.part || exit 1
+if ! UNDO | dd of=.ferry-DIGEST.part bs=BLOCK seek=START 2>/dev/null; then
+    echo "it cannot be written: is there room in $layout?" >&2
+    exit 1
+fi
+[ "$(wc -c <.ferry-DIGEST.part)" -eq SIZE ] || { echo "not all of it has arrived" >&2; exit 1; }
 case $(sha256sum <.ferry-DIGEST.part) in
     DIGEST*) exec mv -f .ferry-DIGEST.part blobs/sha256/DIGEST ;;
 esac
@@ -117,7 +124,8 @@ def keep(
     sent = 0
     for blob in saved.blobs:
         if blob.id not in looked.blobs:
-            at = min(looked.begun.get(blob.id, 0) // FRAME * FRAME, blob.size)
+            begun = looked.begun.get(blob.id, 0)
+            at = begun // FRAME * FRAME if begun <= blob.size else 0
             sent += _put(channel, blob, pressed(codec, blob, at), pace, heard)
     images = write.descriptors([saved], "oci")
     _name(channel, images)
@@ -150,7 +158,16 @@ def _look(channel: Channel) -> _Looked:
 def _put(
     channel: Channel, blob: Descriptor, pressed: Pressed, pace: Pace, heard: Callable[[int], None]
 ) -> int:
-    script = _PUT.replace("DIGEST", blob.id.encoded).replace("START", str(pressed.start))
+    words = {
+        "DIGEST": blob.id.encoded,
+        "SIZE": str(blob.size),
+        "BLOCK": str(_BLOCK),
+        "START": str(pressed.start // _BLOCK),
+        "UNDO": _UNDO[pressed.codec],
+    }
+    script = _PUT
+    for word, meant in words.items():
+        script = script.replace(word, meant)
     sent = 0
 
     def send(fd: int) -> None:
@@ -159,7 +176,7 @@ def _put(
         pressed.send(line)
         sent = line.sent
 
-    if failed := _fed(channel, script.replace("UNDO", _UNDO[pressed.codec]), send):
+    if failed := _fed(channel, script, send):
         raise channel.error(failed)
     return sent
 
