@@ -148,7 +148,7 @@ def test_cut_into_podman(sender: Sender, hosts: Network, podman: Command) -> Non
     with host(hosts, "bpod", 34) as made:
         made.give("python3")
         with_podman(made, podman)
-        before_it = set(podman.text("images", "--all", "--quiet").split())
+        others = set(podman.text("images", "--all", "--quiet").split())
         for _ in range(max(2, ROUNDS // 3)):
             before = made.wire()
             process = begun(sender, made, "--limit", "12M")
@@ -156,7 +156,7 @@ def test_cut_into_podman(sender: Sender, hosts: Network, podman: Command) -> Non
             made.cut()
             failed(process, made)
             sent = made.wire() - before
-            assert before_it == set(podman.text("images", "--all", "--quiet").split())
+            assert others == set(podman.text("images", "--all", "--quiet").split())
             made.mend()
             before = made.wire()
             sender("move", "-q", NAME, made.name)
