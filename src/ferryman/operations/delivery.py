@@ -183,7 +183,8 @@ class Delivery:
         """Tell whether Python there can keep what arrives."""
         free = self._far.free or 0
         needed = sum(step.layer.size for step in planned.missing)
-        known = all(step.layer.id.algorithm == "sha256" for step in planned.missing)
+        ids = (planned.image.id, *(step.layer.id for step in planned.steps))
+        known = all(digest.algorithm == "sha256" for digest in ids)
         return known and self._far.has_python and free > 2 * needed + _SPARE
 
     def _check_name(self, cargo: Cargo) -> None:

@@ -7,7 +7,7 @@ keeps as a layout where there is no engine.
 """
 
 import base64
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,7 +22,7 @@ from ferryman.transfer.channel import Channel
 from ferryman.transfer.differences import Difference, Differences
 from ferryman.transfer.inventory import Inventory, alike
 from ferryman.transfer.line import Pace
-from ferryman.transfer.plan import Plan, carried
+from ferryman.transfer.plan import Plan
 from ferryman.transfer.pressed import FRAME, Press, Pressed
 from ferryman.transfer.probe import PYTHON, Engine
 from ferryman.transfer.serve import Content
@@ -70,11 +70,18 @@ def move(
         elsewhere = _elsewhere(job, wanted)
         made, taken = _differences(agent, job, wanted, looked, elsewhere)
         whole = looked.whole | taken | {difference.result for difference in made}
-        loaded = _load(channel, agent, job, whole, looked)
+        _load(channel, agent, job, whole, looked)
         check()
-        parts = [*loaded, *(difference.digest for difference in made)]
-        agent.ask({"ask": "done", "digests": [digest.encoded for digest in parts]})
+        # Of an earlier try, whose layers the engine has by now, parts may be left.
+        layers = (step.layer.id for step in job.plan.steps)
+        _forget(agent, [*layers, *(blob.id for blob in job.saved.blobs)], made)
         return agent.line.sent
+
+
+def _forget(agent: Agent, parts: Iterable[Digest], made: Iterable[Difference]) -> None:
+    """Have parts forgotten, and deltas with what they made: the image is there."""
+    deltas = (digest for each in made for digest in (each.digest, each.result))
+    agent.ask({"ask": "done", "digests": [digest.encoded for digest in (*parts, *deltas)]})
 
 
 def pull(
@@ -111,19 +118,17 @@ def pull(
                 "blobs": {digest.encoded: size for digest, size in content.blobs.items()},
             }
         )
-        sent = _answer_wants(channel, agent, job, content, looked)
+        _answer_wants(channel, agent, job, content, looked)
         check()
-        parts = [*sent, *looked.whole, *(d for each in made for d in (each.digest, each.result))]
-        agent.ask({"ask": "done", "digests": [digest.encoded for digest in parts]})
+        _forget(agent, content.blobs, made)
         return agent.line.sent
 
 
 def _answer_wants(
     channel: Channel, agent: Agent, job: Job, content: Content, looked: Looked
-) -> list[Digest]:
-    """Send what the engine asks for until it has ended; return what that was."""
+) -> None:
+    """Send what the engine asks for until it has ended."""
     left = {digest.encoded: digest for digest in content.blobs}
-    sent: list[Digest] = []
     while "want" in (answer := agent.answer()):
         # What has arrived is not asked for again.
         digest = left.pop(str(answer["want"]), None)
@@ -134,11 +139,9 @@ def _answer_wants(
         pressed = _rest(job, how, digest, content.blobs[digest])
         agent.say(_part(digest, pressed))
         agent.send(pressed)
-        sent.append(digest)
     if answer.get("code") != 0:
         said = shown(answer.get("said", "")) or "it failed"
         raise channel.error(f"{job.engine.name} pull: {said}")
-    return sent
 
 
 def site(channel: Channel) -> Inventory:
@@ -187,7 +190,7 @@ def keep(
         there = agent.ask({"ask": "have"}).get("blobs")
         if not isinstance(there, list) or not {digest.encoded for digest in blobs} <= set(there):
             raise channel.error("what was sent is not there")
-        agent.ask({"ask": "done", "digests": [d.digest.encoded for d in made]})
+        _forget(agent, (), made)
         return agent.line.sent
 
 
@@ -311,8 +314,8 @@ def _load(
     job: Job,
     whole: set[Digest],
     looked: Looked,
-) -> list[Digest]:
-    """Have the image loaded, whose parts are there or are sent; return those."""
+) -> None:
+    """Have the image loaded, whose parts are there or are sent."""
     there = set(whole)
     for stage in stages(job.plan, job.saved, job.form):
         parts: list[dict[str, Any]] = []
@@ -337,4 +340,3 @@ def _load(
         if answer.get("code") != 0:
             said = shown(answer.get("said", "")) or "it failed"
             raise channel.error(f"{job.engine.name} load: {said}")
-    return [blob.id for blob in carried(job.saved, job.plan.steps).blobs]
