@@ -350,18 +350,22 @@ def test_no_engine(
     assert "clean" in later.text("system", "check")
 
 
+def saved_for(sender: Sender, made: Host, folder: Path) -> Path:
+    """Move version 1, and return an archive of what the host, by its inventory, lacks of 2."""
+    moved(sender, made, 1)
+    site, delta = folder / "site.json", folder / "delta.tar"
+    sender("inventory", "--host", made.name, "-o", site)
+    sender("save", "--base", site, "-o", delta, "ferry-test/app:2")
+    assert delta.stat().st_size < 200_000
+    return delta
+
+
 def test_the_inventory_of_containerd(
     sender: Sender, hosts: Network, private: Path, tmp_path: Path
 ) -> None:
     with host(hosts, "invc", 29) as made, with_containerd(made, private / "ci") as ctr:
-        moved(sender, made, 1)
-        sender("inventory", "--host", made.name, "-o", tmp_path / "site.json")
-        flags = ("--base", tmp_path / "site.json", "-o", tmp_path / "delta.tar")
-        sender("save", *flags, "ferry-test/app:2")
-        assert (tmp_path / "delta.tar").stat().st_size < 200_000
-        ctr.run(
-            "-n", "default", "images", "import", "--snapshotter", "native", tmp_path / "delta.tar"
-        )
+        delta = saved_for(sender, made, tmp_path)
+        ctr.run("-n", "default", "images", "import", "--snapshotter", "native", delta)
         image = "docker.io/ferry-test/app:2"
         run = ("run", "--rm", "--snapshotter", "native", image, "one")
         assert ctr.text("-n", "default", *run) == "2"
@@ -370,10 +374,6 @@ def test_the_inventory_of_containerd(
 def test_inventories(sender: Sender, hosts: Network, private: Path, tmp_path: Path) -> None:
     """What a host has is a file here, by which only what is missing there is saved."""
     with host(hosts, "inv", 19) as made, with_docker(made, private / "d6") as docker:
-        moved(sender, made, 1)
-        sender("inventory", "--host", made.name, "-o", tmp_path / "site.json")
-        flags = ("--base", tmp_path / "site.json", "-o", tmp_path / "delta.tar")
-        sender("save", *flags, "ferry-test/app:2")
-        assert (tmp_path / "delta.tar").stat().st_size < 200_000
-        docker.run("load", "-i", tmp_path / "delta.tar")
+        delta = saved_for(sender, made, tmp_path)
+        docker.run("load", "-i", delta)
         runs(docker, sender)

@@ -79,6 +79,24 @@ def at_once(process: "subprocess.Popen[bytes]", made: Host, bytes_gone: int) -> 
         time.sleep(0.01)
 
 
+def cut(sender: Sender, made: Host, moments: random.Random) -> int:
+    """Cut the line at some moment of a move; return the bytes that went over it."""
+    before = made.wire()
+    process = begun(sender, made, "--limit", "12M")
+    at_once(process, made, moments.randrange(LAYERS * LAYER))
+    made.cut()
+    failed(process, made)
+    return made.wire() - before
+
+
+def goes_on(sender: Sender, made: Host, sent: int) -> None:
+    """Move it again: what had arrived of so many bytes is not sent again."""
+    before = made.wire()
+    sender("move", "-q", NAME, made.name)
+    # But for what had not been written yet, and the frame that was not whole.
+    assert made.wire() - before < LAYERS * LAYER - sent + (10 << 20)
+
+
 @pytest.mark.parametrize("how", ["line", "sshd"])
 def test_cut_at_any_moment(sender: Sender, hosts: Network, tmp_path: Path, how: str) -> None:
     """What has arrived before is not sent again."""
@@ -105,10 +123,7 @@ def test_cut_at_any_moment(sender: Sender, hosts: Network, tmp_path: Path, how: 
                 made.mend()
             else:
                 stack.enter_context(sshd(made))
-            before = made.wire()
-            sender("move", "-q", NAME, made.name)
-            # But for what had not been written yet, and the frame that was not whole.
-            assert made.wire() - before < whole - sent + (10 << 20)
+            goes_on(sender, made, sent)
             ours = sender.text("inspect", "-f", "{{.Id}}", NAME)
             assert there.text("inspect", "-f", "{{.Id}}", NAME) == ours
             assert "clean" in there.text("system", "check")
@@ -127,10 +142,7 @@ def test_cut_into_docker(sender: Sender, hosts: Network, private: Path, python: 
         if python:
             made.give("python3")
         for _ in range(max(2, ROUNDS // 3)):
-            process = begun(sender, made, "--limit", "12M")
-            at_once(process, made, moments.randrange(LAYERS * LAYER))
-            made.cut()
-            failed(process, made)
+            cut(sender, made, moments)
             assert set(docker.text("images", "--format", "{{.Tag}}").split()) <= {"<none>"}
             made.mend()
             sender("move", "-q", NAME, made.name)
@@ -144,23 +156,15 @@ def test_cut_into_docker(sender: Sender, hosts: Network, private: Path, python: 
 def test_cut_into_podman(sender: Sender, hosts: Network, podman: Command) -> None:
     """What has arrived for an engine that pulls is kept by Python there."""
     moments = random.Random(8)
-    whole = LAYERS * LAYER
     with host(hosts, "bpod", 34) as made:
         made.give("python3")
         with_podman(made, podman)
         others = set(podman.text("images", "--all", "--quiet").split())
         for _ in range(max(2, ROUNDS // 3)):
-            before = made.wire()
-            process = begun(sender, made, "--limit", "12M")
-            at_once(process, made, moments.randrange(whole))
-            made.cut()
-            failed(process, made)
-            sent = made.wire() - before
+            sent = cut(sender, made, moments)
             assert others == set(podman.text("images", "--all", "--quiet").split())
             made.mend()
-            before = made.wire()
-            sender("move", "-q", NAME, made.name)
-            assert made.wire() - before < whole - sent + (10 << 20)
+            goes_on(sender, made, sent)
             ours = sender.text("inspect", "-f", "{{.Id}}", NAME)
             assert podman.text("inspect", "-f", "{{.Id}}", NAME) == ours.removeprefix("sha256:")
             assert "127.0.0.1" not in podman.text("images", "--format", "{{.Names}}")
@@ -187,22 +191,14 @@ def test_docker_keeps_what_it_has_unpacked(sender: Sender, hosts: Network, priva
 def test_cut_into_a_shell(sender: Sender, hosts: Network, skopeo: Command, tmp_path: Path) -> None:
     """Where there is nothing but a shell, it keeps what has arrived, and no name for it."""
     moments = random.Random(9)
-    whole = LAYERS * LAYER
     root = tmp_path / "there"
     with host(hosts, "bsh", 35, FERRY_ROOT=str(root)) as made:
         made.give("sha256sum", "sync")
         for _ in range(max(2, ROUNDS // 3)):
-            before = made.wire()
-            process = begun(sender, made, "--limit", "12M")
-            at_once(process, made, moments.randrange(whole))
-            made.cut()
-            failed(process, made)
-            sent = made.wire() - before
+            sent = cut(sender, made, moments)
             assert not (root / "image/index.json").exists()
             made.mend()
-            before = made.wire()
-            sender("move", "-q", NAME, made.name)
-            assert made.wire() - before < whole - sent + (10 << 20)
+            goes_on(sender, made, sent)
             ours = sender.text("inspect", "-f", "{{.Descriptor.Digest}}", NAME)
             there = f"oci:{root}/image:docker.io/{NAME}"
             assert skopeo.text("inspect", "--format", "{{.Digest}}", there) == ours

@@ -16,7 +16,7 @@ from ferryman.transfer.inventory import Held
 from ferryman.transfer.line import Pace
 from ferryman.transfer.plan import Plan, plan
 from ferryman.transfer.pressed import Press, Pressed
-from ferryman.transfer.probe import PYTHON, SHELL, probe
+from ferryman.transfer.probe import KEEPERS, PYTHON, SHELL, probe
 from ferryman.transfer.site import site
 from ferryman.transfer.verify import verify
 
@@ -83,7 +83,7 @@ class Delivery:
     def _way(self) -> str:
         if self._means.depot:
             return "bucket"
-        if self._engine.name in (PYTHON, SHELL):
+        if self._engine.name in KEEPERS:
             return "layout"
         if self._means.from_registry:
             return "registry"
@@ -96,7 +96,7 @@ class Delivery:
 
     def _send(self, cargo: Cargo, planned: Plan, heard: Callable[[int], None]) -> int:
         channel, pace = self._channel, self._means.pace
-        if self._engine.name in (PYTHON, SHELL):
+        if self._engine.name in KEEPERS:
             return self._keep(cargo, planned, heard)
         if self._by_diff_ids():
             saved, planned = cargo.plain(planned)
@@ -164,7 +164,7 @@ class Delivery:
             engine,
             self._fetcher,
             depot,
-            "zstd" if self._far.zstd else "gzip",
+            by_archive.codec(self._far),
             planned,
             cargo.saved,
             self._form(),

@@ -13,7 +13,7 @@ from ferryman.store.layout import Store
 from ferryman.transfer import engines, inventory
 from ferryman.transfer.channel import SILENCE, Channel, end, opened
 from ferryman.transfer.place import Place
-from ferryman.transfer.probe import PYTHON, SHELL, Engine, Far, probe
+from ferryman.transfer.probe import KEEPERS, Engine, Far, probe
 from ferryman.transfer.program import Program
 
 _SECONDS = 5.0
@@ -36,7 +36,7 @@ def move_here(
     with opened(place, silence=silence) as channel:
         far = probe(channel)
         engine = engines.chosen(channel, far, via)
-        if engine.name in ("ctr", PYTHON, SHELL):
+        if engine.name in ("ctr", *KEEPERS):
             raise channel.error(f"{engine.name} does not save what is to be loaded elsewhere")
         process = channel.start(
             _script(engine, far, names),

@@ -99,9 +99,9 @@ def pull(
     """
     with Agent(channel, pace, heard) as agent:
         looked = look(agent, content.blobs)
-        there = {diff_id for image in job.site.images for diff_id in image.diff_ids}
         missing = {step.layer.id for step in job.plan.missing if step.layer.id == step.diff_id}
-        made, _ = _differences(agent, job, sorted(missing - there - looked.whole), looked)
+        fresh = missing - job.site.diff_ids - looked.whole
+        made, _ = _differences(agent, job, sorted(fresh), looked)
         name = serve.secret_name()
         source, names = serve.reference(name, _PORT), job.plan.image.names
         agent.say(
@@ -139,9 +139,13 @@ def _answer_wants(
         pressed = _rest(job, how, digest, content.blobs[digest])
         agent.say(_part(digest, pressed))
         agent.send(pressed)
+    _check_ended(channel, f"{job.engine.name} pull", answer)
+
+
+def _check_ended(channel: Channel, what: str, answer: dict[str, Any]) -> None:
+    """Raise HostError, with what an engine said, where it did not end well."""
     if answer.get("code") != 0:
-        said = shown(answer.get("said", "")) or "it failed"
-        raise channel.error(f"{job.engine.name} pull: {said}")
+        raise channel.error(f"{what}: {shown(answer.get('said', '')) or 'it failed'}")
 
 
 def site(channel: Channel) -> Inventory:
@@ -214,9 +218,8 @@ def _elsewhere(job: Job, wanted: Sequence[Digest]) -> set[Digest]:
 
     None where they are small: to be sent takes less than to have the engine save an image.
     """
-    there = {diff_id for image in job.site.images for diff_id in image.diff_ids}
     sizes = {step.layer.id: step.layer.size for step in job.plan.missing}
-    found = there.intersection(wanted)
+    found = job.site.diff_ids.intersection(wanted)
     return found if sum(sizes[digest] for digest in found) > _SMALL else set()
 
 
@@ -336,7 +339,4 @@ def _load(
         agent.say({"ask": "load", "script": script, "last": stage.last, "parts": parts})
         for pressed in coming:
             agent.send(pressed)
-        answer = agent.answer()
-        if answer.get("code") != 0:
-            said = shown(answer.get("said", "")) or "it failed"
-            raise channel.error(f"{job.engine.name} load: {said}")
+        _check_ended(channel, f"{job.engine.name} load", agent.answer())

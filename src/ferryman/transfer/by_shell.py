@@ -17,9 +17,10 @@ from ferryman.errors import FerryError, InvalidImage
 from ferryman.image import digest as digests
 from ferryman.image.decode import decode, encode
 from ferryman.image.digest import Digest
-from ferryman.image.manifest import IMAGE_NAME, OCI_INDEX, Descriptor
+from ferryman.image.manifest import OCI_INDEX, Descriptor
 from ferryman.store.durable import write_all
 from ferryman.transfer import inventory
+from ferryman.transfer.agent.layout import added
 from ferryman.transfer.channel import Channel, end
 from ferryman.transfer.engines import LAYOUT
 from ferryman.transfer.inventory import Inventory
@@ -235,13 +236,5 @@ def _index(content: bytes | None) -> dict[str, Any]:
 def _with_images(before: bytes | None, images: Sequence[Descriptor]) -> bytes:
     index = _index(before)
     new = [msgspec.to_builtins(image) for image in images]
-    names = {_called(each) for each in new}
-    index["manifests"] = [e for e in index["manifests"] if _called(e) not in names] + new
+    index["manifests"] = added(index["manifests"], new)
     return encode(index)
-
-
-def _called(image: dict[str, Any]) -> str:
-    """Return what an image is known by: its name, or its digest where it has none."""
-    annotations = image.get("annotations")
-    named = annotations.get(IMAGE_NAME) if isinstance(annotations, dict) else None
-    return str(named or image.get("digest"))

@@ -13,7 +13,7 @@ from ferryman.image.digest import Digest
 from ferryman.transfer import inventory as inventories
 from ferryman.transfer.channel import Channel
 from ferryman.transfer.inventory import Held, Inventory
-from ferryman.transfer.probe import ENGINES, PYTHON, SHELL, Engine, Far, refused
+from ferryman.transfer.probe import ENGINES, KEEPERS, PYTHON, SHELL, Engine, Far, refused
 
 # What is needed of an image, and no more: a host may have thousands.
 _FIELDS = '{"Id":{{json .Id}},"RepoTags":{{json .RepoTags}},"RootFS":{{json .RootFS}}},'
@@ -108,7 +108,7 @@ def free(channel: Channel, engine: Engine) -> int | None:
     """Return how many bytes more an engine may keep; None where that is not known."""
     if engine.root:
         place = f"layout={shlex.quote(engine.root)}"
-    elif engine.name in (PYTHON, SHELL):
+    elif engine.name in KEEPERS:
         place = LAYOUT
     else:
         return None

@@ -64,6 +64,11 @@ class Inventory(NamedTuple):
     blobs: frozenset[Digest] = frozenset()
     """The digests of all that is there, as far as it is known."""
 
+    @property
+    def diff_ids(self) -> set[Digest]:
+        """The diff IDs of all layers of images, wherever they stand in them."""
+        return {diff_id for image in self.images for diff_id in image.diff_ids}
+
 
 class _Image(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str

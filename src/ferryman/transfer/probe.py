@@ -13,6 +13,8 @@ PYTHON = "python"
 """What takes the place of an engine's name where there is none, and Python keeps the images."""
 SHELL = "sh"
 """What does where there is no Python either: the shell keeps the images."""
+KEEPERS = (PYTHON, SHELL)
+"""What keeps images as a layout, where there is no engine."""
 _OLDEST = (3, 6)
 _LIMIT = 256 << 10
 _SECONDS = 120.0

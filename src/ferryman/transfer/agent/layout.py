@@ -55,12 +55,10 @@ class Layout:
         lock = os.open(self._top, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            names = {_name(image) for image in images}
-            kept = [each for each in self.images() if _name(each) not in names]
             index = {
                 "schemaVersion": 2,
                 "mediaType": "application/vnd.oci.image.index.v1+json",
-                "manifests": kept + images,
+                "manifests": added(self.images(), images),
             }
             self._write("oci-layout", {"imageLayoutVersion": "1.0.0"})
             self._write("index.json", index)
@@ -76,9 +74,18 @@ class Layout:
         _sync(self._top)
 
 
+def added(listed: List[Dict[str, Any]], images: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Return what an index lists with descriptors added, in place of those of their names."""
+    names = {_name(image) for image in images}
+    return [each for each in listed if _name(each) not in names] + images
+
+
 def _name(image: Dict[str, Any]) -> str:
     """Return what an image is known by: its name, or its digest where it has none."""
-    named = (image.get("annotations") or {}).get("io.containerd.image.name")
+    annotations = image.get("annotations")
+    named = None
+    if isinstance(annotations, dict):
+        named = annotations.get("io.containerd.image.name")
     return str(named or image.get("digest"))
 
 
